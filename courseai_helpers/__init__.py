@@ -1,0 +1,1 @@
+"""Helpers for the CourseAI lessons: images, models and plots for students."""

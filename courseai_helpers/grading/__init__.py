@@ -1,0 +1,1 @@
+"""Grading tools: for instructors only."""
