@@ -1,0 +1,156 @@
+"""Networks and closed forms for the hidden tests.
+
+Each network is an `nn.Sequential` of plain layers with random weights, small enough to
+follow by hand: `stem` and `layer4` make the feature maps, what follows is the head. For
+each head the Grad-CAM channel weights have a closed form, so that the right heatmap is
+known without the reference solution.
+"""
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+CLASSES = 5
+CHANNELS = 4
+HIDDEN = 6
+
+
+def make_net(
+    head: str = "pool",
+    *,
+    seed: int,
+    size: tuple[int, int] = (20, 28),
+    last: str = "none",
+) -> nn.Sequential:
+    """Builds a test network in eval mode with random weights.
+
+    Args:
+        head: "pool" (average pooling, linear: as in ResNet-18), "flatten" (flatten,
+            linear: its gradients vary in space) or "tanh" (average pooling, linear,
+            tanh, linear: its gradients depend on the image).
+        seed: Seed of the weights.
+        size: Height and width of the input, multiples of 4.
+        last: What ends `layer4`: "none", or "relu" for a rectifier in place.
+
+    Returns:
+        A network for inputs [1, 3, *size] with five classes, whose `layer4` gives
+        [1, 4, size[0] / 4, size[1] / 4].
+    """
+    generator = torch.Generator().manual_seed(seed)
+    cells = size[0] // 4 * (size[1] // 4)
+    stem = nn.Sequential(
+        nn.Conv2d(3, CHANNELS, 3, stride=2, padding=1),
+        nn.BatchNorm2d(CHANNELS),
+        nn.ReLU(inplace=True),
+    )
+    layer4 = nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, stride=2, padding=1))
+    if last == "relu":
+        layer4.append(nn.ReLU(inplace=True))
+    net = nn.Sequential(
+        OrderedDict(stem=stem, layer4=layer4, **_make_head(head, cells))
+    )
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+        stem[1].running_mean.copy_(torch.randn(CHANNELS, generator=generator))
+        stem[1].running_var.copy_(torch.rand(CHANNELS, generator=generator) + 0.5)
+    return net.eval()
+
+
+def _make_head(head: str, cells: int) -> dict[str, nn.Module]:
+    if head == "flatten":
+        return {"flatten": nn.Flatten(), "fc": nn.Linear(CHANNELS * cells, CLASSES)}
+    pooled = {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    if head == "pool":
+        return pooled | {"fc": nn.Linear(CHANNELS, CLASSES)}
+    return pooled | {
+        "hidden": nn.Linear(CHANNELS, HIDDEN),
+        "tanh": nn.Tanh(),
+        "fc": nn.Linear(HIDDEN, CLASSES),
+    }
+
+
+def make_image(*, seed: int, size: tuple[int, int] = (20, 28)) -> torch.Tensor:
+    """Makes a random image tensor [1, 3, *size] with values around 0."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((1, 3, *size), generator=generator)
+
+
+def feature_maps(net: nn.Sequential, image: torch.Tensor) -> torch.Tensor:
+    """Computes what leaves `layer4` in eval mode, [K, h, w], layer by layer."""
+    was_training = net.training
+    net.eval()
+    with torch.no_grad():
+        maps = net.layer4(net.stem(image))[0]
+    net.train(was_training)
+    return maps
+
+
+def channel_weights(
+    net: nn.Sequential, image: torch.Tensor, target_class: int
+) -> torch.Tensor:
+    """Gives the Grad-CAM weights [K] of one class in closed form.
+
+    The weight of channel k is the mean over the cells of d score / d activation:
+    `fc.weight[c, k] / (h w)` after average pooling, the mean of its slice of
+    `fc.weight[c]` after flattening, and by the chain rule
+    `sum_j fc.weight[c, j] (1 - t_j^2) hidden.weight[j, k] / (h w)` through the tanh.
+    """
+    maps = feature_maps(net, image)
+    row = net.fc.weight[target_class].detach()
+    if hasattr(net, "hidden"):
+        pooled = maps.mean(dim=(1, 2))
+        tanh = torch.tanh(net.hidden.weight @ pooled + net.hidden.bias).detach()
+        row = (row * (1 - tanh**2)) @ net.hidden.weight.detach()
+    elif not hasattr(net, "avgpool"):
+        return row.view_as(maps).mean(dim=(1, 2))
+    return row / maps[0].numel()
+
+
+def expected_heatmap(
+    net: nn.Sequential, image: torch.Tensor, target_class: int
+) -> np.ndarray:
+    """Computes the right heatmap [H, W] from the closed form of its weights."""
+    weights = channel_weights(net, image, target_class)
+    maps = feature_maps(net, image)
+    return heatmap_of(torch.einsum("k,khw->hw", weights, maps), image.shape[-2:])
+
+
+def heatmap_of(weighted_sum: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Rectifies, upsamples and scales a weighted sum [h, w] to a heatmap [H, W]."""
+    heat = weighted_sum.clamp(min=0)[None, None].double()
+    heat = F.interpolate(heat, size=tuple(size), mode="bilinear", align_corners=False)
+    heat = heat[0, 0].numpy()
+    return heat / heat.max() if heat.max() > 0 else heat
+
+
+def class_with(
+    net: nn.Sequential, image: torch.Tensor, *, sign: str, predicted: bool | None = None
+) -> int:
+    """Finds a class whose weighted sum of maps has a given sign.
+
+    Args:
+        net: The network.
+        image: Its input.
+        sign: "mixed" (some cells above 0, some below), or "negative" (none above 0).
+        predicted: True for the predicted class only, False for the others, None for
+            any.
+
+    Raises:
+        LookupError: If there is none; take another seed.
+    """
+    with torch.no_grad():
+        best = int(net(image)[0].argmax())
+    maps = feature_maps(net, image)
+    for index in range(net.fc.out_features):
+        heat = torch.einsum("k,khw->hw", channel_weights(net, image, index), maps)
+        fits = {
+            "mixed": heat.max() > 0 > heat.min(),
+            "negative": heat.max() <= 0,
+        }[sign]
+        if fits and predicted in (None, index == best):
+            return index
+    raise LookupError(f"no class with a {sign} heatmap: take another seed")
