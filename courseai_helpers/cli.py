@@ -1,0 +1,83 @@
+"""The `courseai` command: builds the course's notebooks and demonstrates grading."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code, 0 for success."""
+    options = make_parser().parse_args(arguments)
+    try:
+        from courseai_helpers.grading.course import CourseError
+    except ModuleNotFoundError as error:
+        return fail(explain_missing(error.name))
+    try:
+        return options.run(options)
+    except ModuleNotFoundError as error:
+        return fail(explain_missing(error.name))
+    except (CourseError, OSError) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("Stopped. Run the same command to start again.")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    parser = argparse.ArgumentParser(prog="courseai", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    build = commands.add_parser("build", help="generate release/ and solutions/")
+    build.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing; say what is stale and exit with 1 if anything is",
+    )
+    build.set_defaults(run=run_build)
+
+    demo = commands.add_parser("demo", help="grade three submissions, in demo/")
+    demo.set_defaults(run=run_demo)
+    return parser
+
+
+def run_build(options: argparse.Namespace) -> int:
+    """Generates release/ and solutions/, or checks them."""
+    from courseai_helpers.grading.build import build, find_stale
+
+    if not options.check:
+        build(Path.cwd())
+        return 0
+    if stale := find_stale(Path.cwd()):
+        stale = "\n  ".join(stale)
+        return fail(f"Stale, run `courseai build` and commit:\n  {stale}")
+    print("release/ and solutions/ are up to date.")
+    return 0
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """Grades three submissions and prints the gradebook."""
+    from courseai_helpers.grading.demo import run_demonstration
+
+    run_demonstration(Path.cwd())
+    return 0
+
+
+def explain_missing(module: str | None) -> str:
+    """Says why a module is missing and how to get it."""
+    if module and module.startswith("courseai_helpers"):
+        return (
+            "This command belongs to instructors, and the package for students, which "
+            "is installed here, comes without it. Students open the lesson with "
+            "`jupyter lab`. Instructors install from a clone of the whole repository: "
+            'pip install -e ".[instructor]"'
+        )
+    return (
+        f"The Python module {module!r} is missing. Install what instructors need, at "
+        'the top of the clone: pip install -e ".[instructor]"'
+    )
+
+
+def fail(message: str) -> int:
+    """Prints a message on stderr and returns the exit code for failure."""
+    print(message, file=sys.stderr)
+    return 1

@@ -1,0 +1,133 @@
+"""Keeps release/ and solutions/ true to source/, through plain nbgrader commands."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from courseai_helpers.grading.course import (
+    CourseError,
+    copy_source,
+    list_assignments,
+    run_nbgrader,
+    show_step,
+)
+
+GENERATED = ("release", "solutions")
+
+# What may differ from one machine to the next in a printed output: the digits of a
+# measured or computed number, and addresses. Shapes, counts and names may not.
+VOLATILE = r"\d+\.\d+(?:e[-+]?\d+)?|0x[0-9a-f]{6,}"
+
+
+def find_trouble(notebook: nbformat.NotebookNode) -> str | None:
+    """Returns the first error or line on stderr of an executed notebook, if any."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return f"cell {cell.id!r} raised {output.ename}: {output.evalue}"
+            if output.get("name") == "stderr":
+                return f"cell {cell.id!r} wrote on stderr: {output.text.strip()}"
+    return None
+
+
+def generate(course: Path, assignment: str, work: Path) -> None:
+    """Generates the release and the executed solution of an assignment under `work`.
+
+    Raises:
+        CourseError: if nbgrader fails, or the solution does not run cleanly.
+    """
+    copy_source(course, assignment, work)
+    with show_step(f"Generating the release of {assignment}"):
+        run_nbgrader(work, "generate_assignment", assignment)
+    with show_step(f"Executing the solution of {assignment}"):
+        run_nbgrader(work, "generate_solution", assignment)
+        for path in sorted((work / "solutions" / assignment).glob("*.ipynb")):
+            if trouble := find_trouble(nbformat.read(path, as_version=4)):
+                raise CourseError(
+                    f"The solution of {assignment} does not run cleanly: {trouble}\n"
+                    f"Mend source/{assignment}/{path.name}; nothing was changed."
+                )
+
+
+def build(course: Path) -> None:
+    """Writes release/ and solutions/ anew, both or neither.
+
+    Raises:
+        CourseError: if a notebook can't be generated; nothing is changed then.
+    """
+    assignments = list_assignments(course)
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=course) as directory:
+        work = Path(directory)
+        for assignment in assignments:
+            generate(course, assignment, work)
+        for kind in GENERATED:
+            if (course / kind).exists():
+                (course / kind).rename(work / f"old {kind}")
+            (work / kind).rename(course / kind)
+            print(f"Wrote {kind}/")
+
+
+def find_stale(course: Path) -> list[str]:
+    """Generates everything again, elsewhere, and returns what differs, a line each."""
+    assignments = list_assignments(course)
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        for assignment in assignments:
+            generate(course, assignment, work)
+        stale = []
+        for kind in GENERATED:
+            names = list_files(course / kind) | list_files(work / kind)
+            for name in sorted(names):
+                difference = compare_files(course / kind / name, work / kind / name)
+                stale += [f"{kind}/{name}: {difference}"] if difference else []
+    return stale
+
+
+def list_files(directory: Path) -> set[Path]:
+    """Returns the paths of all files in a directory, relative to it."""
+    found = (path for path in directory.rglob("*") if path.is_file())
+    names = {path.relative_to(directory) for path in found}
+    return {name for name in names if ".ipynb_checkpoints" not in name.parts}
+
+
+def compare_files(committed: Path, fresh: Path) -> str | None:
+    """Returns how a committed file differs from a fresh one, or None.
+
+    Two executed notebooks agree if all but the volatile part of their outputs does.
+    """
+    if not committed.exists():
+        return "is missing"
+    if not fresh.exists():
+        return "has no source"
+    if committed.read_bytes() == fresh.read_bytes():
+        return None
+    if "solutions" not in committed.parts or committed.suffix != ".ipynb":
+        return "differs"
+    old, new = (nbformat.read(path, as_version=4) for path in (committed, fresh))
+    if len(old.cells) != len(new.cells):
+        return f"has {len(old.cells)} cells, not {len(new.cells)}"
+    for left, right in zip(old.cells, new.cells, strict=True):
+        if describe_cell(left) != describe_cell(right):
+            return f"cell {right.id!r} differs"
+    return None
+
+
+def describe_cell(cell: nbformat.NotebookNode) -> tuple:
+    """Returns what has to be the same whenever and wherever a cell is executed."""
+    outputs = [
+        (
+            output.output_type,
+            output.get("name"),
+            sorted(output.get("data", {})),
+            re.sub(VOLATILE, "<number>", read_text(output)),
+        )
+        for output in cell.get("outputs", [])
+    ]
+    return cell.cell_type, cell.id, cell.source, cell.metadata, outputs
+
+
+def read_text(output: nbformat.NotebookNode) -> str:
+    """Returns the plain text of an output; a figure's is its size."""
+    return output.get("text") or output.get("data", {}).get("text/plain", "")

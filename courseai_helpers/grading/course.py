@@ -1,0 +1,110 @@
+"""Runs plain nbgrader commands in a course directory, the same way everywhere."""
+
+import contextlib
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class CourseError(Exception):
+    """Says in one paragraph what is wrong with the course and what to do next."""
+
+
+@contextlib.contextmanager
+def show_step(message: str) -> Iterator[None]:
+    """Prints what is being done and, when it is done, the seconds it took."""
+    print(f"{message} ...", end="", flush=True)
+    start = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print(" failed", flush=True)
+        raise
+    print(f" {time.monotonic() - start:.1f} s", flush=True)
+
+
+def make_environment(private: Path) -> dict[str, str]:
+    """Returns an environment in which the lesson runs the same everywhere.
+
+    Args:
+        private: an empty directory for what Jupyter, IPython and torch would
+            otherwise look up in the user's home.
+    """
+    # A backend from outside would keep figures out of the notebook, weights from
+    # outside would change what it shows, warnings from outside its stderr.
+    unwanted = {"MPLBACKEND", "COURSEAI_WEIGHTS", "PYTHONWARNINGS"}
+    environment = {k: v for k, v in os.environ.items() if k not in unwanted}
+    # nbgrader starts `alembic` by name: it must be found in this environment.
+    scripts = str(Path(sys.executable).parent)
+    return environment | {
+        "PATH": os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)]),
+        "COURSEAI_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "IPYTHONDIR": str(private / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(private / "jupyter"),
+        "TORCH_HOME": str(private / "torch"),
+    }
+
+
+def run_nbgrader(course: Path, *arguments: str) -> str:
+    """Runs one nbgrader command at the top of a course directory.
+
+    Returns:
+        What the command logged.
+
+    Raises:
+        CourseError: if nbgrader says that it failed.
+    """
+    # Built here, in a process nobody reads: matplotlib reports on stderr that it
+    # builds its font cache, and a notebook must have nothing on stderr.
+    importlib.import_module("matplotlib.font_manager")
+    with tempfile.TemporaryDirectory() as private:
+        result = subprocess.run(
+            [sys.executable, "-m", "nbgrader", *arguments],
+            cwd=course,
+            env=make_environment(Path(private)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+    # Some commands exit with 0 after an error, so the log is read as well.
+    if result.returncode or re.search(r"\| (ERROR|CRITICAL)\]", result.stdout):
+        command = " ".join(["nbgrader", *arguments])
+        raise CourseError(f"`{command}` failed in {course}:\n{result.stdout.strip()}")
+    return result.stdout
+
+
+def list_assignments(course: Path) -> list[str]:
+    """Returns the names of the assignments under source/.
+
+    Raises:
+        CourseError: if this is not the top of a course directory.
+    """
+    if not (course / "nbgrader_config.py").is_file():
+        raise CourseError(
+            f"{course} has no nbgrader_config.py, so it is not the top of a course "
+            "directory. Change to the directory that you cloned and try again."
+        )
+    found = sorted({path.parent.name for path in course.glob("source/*/*.ipynb")})
+    if not found:
+        raise CourseError(
+            f"{course / 'source'} holds no assignment. The bundle for students comes "
+            "without it; instructors work in a clone of the whole repository."
+        )
+    return found
+
+
+def copy_source(course: Path, assignment: str, destination: Path) -> None:
+    """Starts a course directory of its own with one assignment and the settings."""
+    destination.mkdir(parents=True, exist_ok=True)
+    shutil.copy(course / "nbgrader_config.py", destination)
+    source = Path("source") / assignment
+    shutil.copytree(course / source, destination / source)

@@ -1,0 +1,46 @@
+"""What nbgrader needs to know about this course; the exchange is left to the site."""
+
+c = get_config()  # noqa: F821 - nbgrader puts it there
+
+# Names the course in the exchange and in the gradebook.
+c.CourseDirectory.course_id = "courseai"
+
+# nbgrader's default is "solution"; ours reads like its neighbors source/ and release/.
+c.CourseDirectory.solution_directory = "solutions"
+
+# Whatever lies beside the notebook is copied to students, unless it is named here:
+# nbgrader's own four, then what editors and desktops leave behind.
+c.CourseDirectory.ignore = [
+    ".ipynb_checkpoints",
+    "*.pyc",
+    "__pycache__",
+    "feedback",
+    ".DS_Store",
+    "Thumbs.db",
+    "*~",
+    ".*.swp",
+]
+
+# Says what to do, and fails the tests of an exercise that is left as it is.
+c.ClearSolutions.code_stub = {
+    "python": (
+        "# TODO: replace the next line with your code.\n"
+        'raise NotImplementedError("This exercise is still to be written.")'
+    )
+}
+
+# Double-clicking a Markdown cell opens it; students do not all know.
+c.ClearSolutions.text_stub = "*Double-click here and replace this line with your answer.*"
+
+# Seconds for one cell. The default of 30 is too short for the live demonstration
+# on a slow or busy machine; an endless loop still ends.
+c.ExecutePreprocessor.timeout = 180
+
+# Seconds for a kernel to start: many start at once when a class is graded.
+c.ExecutePreprocessor.startup_timeout = 120
+
+# Seconds for a cell's last output to arrive; 4 is too short for a busy machine.
+c.ExecutePreprocessor.iopub_timeout = 30
+
+# Time stamps would make every generated solution differ from the last.
+c.ExecutePreprocessor.record_timing = False
