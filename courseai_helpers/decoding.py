@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# No EPS or PDF: those start other programs. No exotic formats: less code meets the file.
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
+# No EPS, which starts another program; nothing exotic, so that less code meets the file.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 MAX_SIDE = 1024
 # What Pillow's decoders raise on damaged files.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
@@ -59,8 +59,8 @@ def decode(file: io.BufferedIOBase, name: str) -> Image.Image:
             return _decode(file)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"{name} holds more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels, "
-            "which can be a trap to fill the memory. Take a smaller version."
+            f"{name} holds more than {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million "
+            "pixels, which can be a trap to fill the memory. Take a smaller version."
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(

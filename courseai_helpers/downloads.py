@@ -1,4 +1,4 @@
-"""The network and the disk behind it: fetch politely, give up soon, store whole files."""
+"""Downloads: fetch politely, give up soon, keep whole files only."""
 
 import os
 import queue

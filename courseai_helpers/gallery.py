@@ -54,10 +54,17 @@ GALLERY = {
         "4/4d", "Cat_November_2010-1a.jpg", "Alvesgaspar", "CC BY-SA 3.0", "cat"
     ),
     "bird": _commons(
-        "4/45",
-        "Eopsaltria_australis_-_Mogo_Campground.jpg",
-        "JJ Harrison",
+        "7/7c",
+        "Carduelis_carduelis_close_up.jpg",
+        "Francis C. Franklin",
         "CC BY-SA 3.0",
         fallback="coffee",
+    ),
+    "car": _commons(
+        "8/80",
+        "Ferrari_488_Pista_Genf_2018.jpg",
+        "Alexander Migl",
+        "CC BY-SA 4.0",
+        fallback="rocket",
     ),
 }

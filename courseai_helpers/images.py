@@ -1,4 +1,4 @@
-"""Photos for the lessons: load them, and prepare them as ImageNet networks want them."""
+"""Photos for the lessons, and how ImageNet networks want them prepared."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""The pretrained ResNet-18 of the lessons: where its weights come from, what it says."""
+"""The pretrained ResNet-18 of the lessons: its weights, and what it predicts."""
 
 import hashlib
 import io
