@@ -34,12 +34,12 @@ def make_environment(private: Path) -> dict[str, str]:
     """Returns an environment in which the lesson runs the same everywhere.
 
     Args:
-        private: an empty directory for what Jupyter, IPython and torch would
+        private: an empty directory for what Jupyter and IPython would
             otherwise look up in the user's home.
     """
-    # A backend from outside would keep figures out of the notebook, weights from
-    # outside would change what it shows, warnings from outside its stderr.
-    unwanted = {"MPLBACKEND", "COURSEAI_WEIGHTS", "PYTHONWARNINGS"}
+    # A backend would keep figures out of the notebook, warnings would end on its
+    # stderr, weights would change what it shows.
+    unwanted = {"MPLBACKEND", "PYTHONWARNINGS", "COURSEAI_WEIGHTS"}
     environment = {k: v for k, v in os.environ.items() if k not in unwanted}
     # nbgrader starts `alembic` by name: it must be found in this environment.
     scripts = str(Path(sys.executable).parent)
@@ -49,7 +49,6 @@ def make_environment(private: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "IPYTHONDIR": str(private / "ipython"),
         "JUPYTER_CONFIG_DIR": str(private / "jupyter"),
-        "TORCH_HOME": str(private / "torch"),
     }
 
 

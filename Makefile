@@ -1,0 +1,40 @@
+# Each target is a one-liner over the commands in README.md, run in .venv.
+
+PYTHON ?= python3
+LESSON := visualizing_features/visualizing_features.ipynb
+
+.PHONY: demo test lab build lint
+
+demo: .venv/installed-instructor
+	.venv/bin/courseai demo
+
+test: .venv/installed-test
+	.venv/bin/pytest
+
+lab: .venv/installed-student work/$(LESSON)
+	.venv/bin/jupyter lab work/$(LESSON)
+
+build: .venv/installed-instructor
+	.venv/bin/courseai build
+
+lint: .venv/installed-test
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+# A copy to work in, made once: release/ stays as it is, the student's work as well.
+work/%:
+	mkdir -p $(@D) && cp release/$* $@
+
+.venv/installed-student: pyproject.toml | .venv/bin/pip
+	.venv/bin/pip install -e . && touch $@
+
+.venv/installed-%: pyproject.toml | .venv/bin/pip
+	.venv/bin/pip install -e ".[$*]" && touch $@ .venv/installed-student
+
+# A half-made environment is removed, so that the next try starts afresh.
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	"This needs Python 3.11 or newer; $(PYTHON) is older or missing. Install one" \
+	"and name it, for example: make demo PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo \
+	"$(PYTHON) can't make environments. On Debian and Ubuntu its package for that is" \
+	"missing: sudo apt install python3-venv. Then run make again." >&2; exit 1; }
