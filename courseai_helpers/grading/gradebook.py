@@ -60,6 +60,8 @@ def make_table(scores: list[Score], exercises: list[str], students: list[str]) -
         table.add_column(student, f"{total:g}", justify="right")
     for exercise in exercises:
         cells = [s for s in scores if belongs(s.cell, exercise)]
+        if not cells:  # Code that stands beside a written answer has no points.
+            continue
         row = [
             describe([s for s in cells if s.student == student]) for student in students
         ]
