@@ -4,7 +4,7 @@ The checks themselves stand in the notebook's test cells. They say what to look 
 never the answer.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +125,32 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-5) -> str:
     place = np.unravel_index(np.argmax(gap), gap.shape)
     index = [int(axis) for axis in place]
     return f"at index {index}: expected {want[place]:.4g}, got {have[place]:.4g}"
+
+
+def paper_net(
+    rows: list[list[float]], channels: int = 1, pool: int = 1
+) -> nn.Sequential:
+    """Builds a network small enough to redo on paper.
+
+    Its `layer4` averages the image over squares of `pool` pixels and otherwise passes
+    it on as it is; then the maps are flattened, and the score of class c is their dot
+    product with `rows[c]`.
+
+    Args:
+        rows: The weights of each class, channel by channel, row by row.
+        channels: Number of channels of the images.
+        pool: Side of the squares.
+
+    Returns:
+        A network in eval mode for images [1, channels, H, W].
+    """
+    head = nn.Linear(len(rows[0]), len(rows), bias=False)
+    head.weight.data = torch.tensor(rows)
+    pass_on = nn.Conv2d(channels, channels, 1, bias=False)
+    pass_on.weight.data = torch.eye(channels)[:, :, None, None]
+    layer4 = nn.Sequential(nn.AvgPool2d(pool), pass_on)
+    parts = OrderedDict(layer4=layer4, flatten=nn.Flatten(), fc=head)
+    return nn.Sequential(parts).eval()
 
 
 def _numbers(value: torch.Tensor | np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ that color-blind readers can tell apart.
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -283,8 +284,9 @@ def show_gallery(
         f"{row[0]}: " + (str(row[1]) if len(row) == 2 else _hottest_place(row[2]))
         for row in rows
     ]
-    picture = _picture(6, 2.8 * len(rows) + 0.4, f"{title}. {'; '.join(lines)}.")
-    axes = picture.subplots(len(rows), 2, squeeze=False)
+    heights = [2.8 if len(row) == 3 else 0.9 for row in rows]
+    picture = _picture(6, sum(heights) + 0.4, f"{title}. {'; '.join(lines)}.")
+    axes = picture.subplots(len(rows), 2, squeeze=False, height_ratios=heights)
     for (left, right), (caption, *content) in zip(axes, rows, strict=True):
         if len(content) == 2:
             _show(left, content[0].convert("RGB"), caption)
@@ -299,4 +301,6 @@ def _explain_failure(left: Axes, right: Axes, caption: str, error: Exception) ->
     for ax in (left, right):
         ax.set_axis_off()
     left.set_title(caption, fontsize=10)
-    left.text(0, 0.5, f"Not shown: {error}", wrap=True, va="center", fontsize=9)
+    words = textwrap.fill(f"Not shown: {error}", 95)
+    note = left.text(0, 0.9, words, va="top", fontsize=8, transform=left.transAxes)
+    note.set_in_layout(False)  # it runs on under the empty place of the heatmap

@@ -23,6 +23,7 @@ def make_net(
     *,
     seed: int,
     size: tuple[int, int] = (20, 28),
+    stride: int = 2,
     last: str = "none",
 ) -> nn.Sequential:
     """Builds a test network in eval mode with random weights.
@@ -33,20 +34,22 @@ def make_net(
             tanh, linear: its gradients depend on the image).
         seed: Seed of the weights.
         size: Height and width of the input, multiples of 4.
+        stride: Stride of the two convolutions. With 1 the feature maps have the
+            input's size, and no way of upsampling changes them.
         last: What ends `layer4`: "none", or "relu" for a rectifier in place.
 
     Returns:
         A network for inputs [1, 3, *size] with five classes, whose `layer4` gives
-        [1, 4, size[0] / 4, size[1] / 4].
+        [1, 4, size[0] / stride^2, size[1] / stride^2].
     """
     generator = torch.Generator().manual_seed(seed)
-    cells = size[0] // 4 * (size[1] // 4)
+    cells = size[0] // stride**2 * (size[1] // stride**2)
     stem = nn.Sequential(
-        nn.Conv2d(3, CHANNELS, 3, stride=2, padding=1),
+        nn.Conv2d(3, CHANNELS, 3, stride=stride, padding=1),
         nn.BatchNorm2d(CHANNELS),
         nn.ReLU(inplace=True),
     )
-    layer4 = nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, stride=2, padding=1))
+    layer4 = nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, stride, padding=1))
     if last == "relu":
         layer4.append(nn.ReLU(inplace=True))
     net = nn.Sequential(
@@ -127,30 +130,56 @@ def heatmap_of(weighted_sum: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     return heat / heat.max() if heat.max() > 0 else heat
 
 
-def class_with(
-    net: nn.Sequential, image: torch.Tensor, *, sign: str, predicted: bool | None = None
-) -> int:
-    """Finds a class whose weighted sum of maps has a given sign.
+def class_with(net: nn.Sequential, image: torch.Tensor, *, sign: str) -> int:
+    """Finds a class, not the predicted one, whose weighted sum has a given sign.
 
     Args:
         net: The network.
         image: Its input.
-        sign: "mixed" (some cells above 0, some below), or "negative" (none above 0).
-        predicted: True for the predicted class only, False for the others, None for
-            any.
+        sign: "mixed" (some cells above 0, some below) or "positive" (all above 0).
 
     Raises:
         LookupError: If there is none; take another seed.
     """
     with torch.no_grad():
-        best = int(net(image)[0].argmax())
+        predicted = int(net(image)[0].argmax())
     maps = feature_maps(net, image)
-    for index in range(net.fc.out_features):
+    for index in range(CLASSES):
         heat = torch.einsum("k,khw->hw", channel_weights(net, image, index), maps)
-        fits = {
-            "mixed": heat.max() > 0 > heat.min(),
-            "negative": heat.max() <= 0,
-        }[sign]
-        if fits and predicted in (None, index == best):
+        fits = heat.min() > 0 if sign == "positive" else heat.max() > 0 > heat.min()
+        if fits and index != predicted:
             return index
     raise LookupError(f"no class with a {sign} heatmap: take another seed")
+
+
+def make_positive_case(
+    head: str, *, seed: int
+) -> tuple[nn.Sequential, torch.Tensor, int]:
+    """Builds a network, an image and a class with a heatmap positive everywhere.
+
+    Neither ReLU nor upsampling changes such a heatmap, so that a check of the channel
+    weights judges nothing else.
+    """
+    size = (8, 12)
+    for attempt in range(1000 * seed, 1000 * seed + 1000):
+        net = make_net(head, seed=attempt, size=size, stride=1)
+        image = make_image(seed=attempt, size=size)
+        with torch.no_grad():
+            net.layer4[0].bias.add_(2)
+            if head == "tanh":
+                net.hidden.weight.mul_(0.2)  # keeps tanh away from saturation
+        try:
+            return net, image, class_with(net, image, sign="positive")
+        except LookupError:
+            continue
+    raise LookupError(f"no positive heatmap with seed {seed}")
+
+
+def correlation(expected: np.ndarray, got: np.ndarray) -> float:
+    """Pearson correlation of two heatmaps; 0 where `got` is flat or holds NaN.
+
+    Scale and offset do not matter to it: they have checks of their own.
+    """
+    if not np.isfinite(got).all() or np.ptp(got) < 1e-6:
+        return 0.0
+    return float(np.corrcoef(expected.flatten(), got.flatten())[0, 1])

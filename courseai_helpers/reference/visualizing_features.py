@@ -75,6 +75,7 @@ def capture_activations(
     return activations
 
 
+@torch.enable_grad()
 def grad_cam(
     model: nn.Module, img_tensor: torch.Tensor, target_class: int | None = None
 ) -> tuple[np.ndarray, int]:
@@ -97,7 +98,7 @@ def grad_cam(
     kept = {}
 
     def keep_activations(module, inputs, output):
-        # Gradients are recorded from here on: we need them for the head only.
+        # The forward pass records no gradients until here: only the head needs them.
         torch.set_grad_enabled(True)
         kept["layer4"] = output.detach().clone().requires_grad_()
         return kept["layer4"].clone()
