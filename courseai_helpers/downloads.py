@@ -12,23 +12,29 @@ from urllib.parse import urlsplit
 import requests
 from tqdm.auto import tqdm
 
-USER_AGENT = (
-    "courseai-helpers/0.1 (course material; python-requests "
-    f"{requests.__version__}; one download for each photo, kept in a cache)"
-)
+# Photo hosts refuse requests that do not say who asks.
+USER_AGENT = f"courseai-helpers (course notebook) {requests.utils.default_user_agent()}"
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 10.0
-ANSWER_SECONDS = 12.0
+READ_SECONDS = 10.0  # longest silence within a download
+ANSWER_SECONDS = 10.0  # longest wait for the answer to begin
+REST_SECONDS = 60.0  # how long a host that did not answer is left alone
 CHUNK_BYTES = 1 << 16
 
+_ADVICE = {
+    403: "The host refuses this request: save the file by hand and load it from disk.",
+    404: "There is nothing at this address: check it for typing errors.",
+    429: "The host wants fewer requests: wait some minutes and try again.",
+}
+_silent_since: dict[str, float] = {}
 
-class DownloadError(OSError):
-    """Something could not be fetched; the message says what, why and what to do."""
+
+class DownloadError(Exception):
+    """A file could not be fetched; the message says why and what to do."""
 
 
 def is_offline() -> bool:
-    """Says whether COURSEAI_OFFLINE asks for no network at all (any value but 0)."""
-    return os.environ.get("COURSEAI_OFFLINE", "0").strip() not in ("", "0")
+    """Says whether COURSEAI_OFFLINE forbids the network: any value but 0 does."""
+    return os.environ.get("COURSEAI_OFFLINE", "").strip() not in ("", "0")
 
 
 def fetch(
@@ -39,32 +45,25 @@ def fetch(
     Args:
         url: An http or https address.
         max_bytes: Largest size to accept.
-        seconds: Give up when the whole download takes longer; None for no limit.
-        progress: Title of a progress bar on stdout or on the notebook's page; none
-            without a title.
+        seconds: Longest duration of the download; None for no limit.
+        progress: Title of a progress bar on the notebook's page or on stdout; without
+            a title there is none.
 
     Returns:
-        The body.
+        The file.
 
     Raises:
-        DownloadError: If the address is not http(s), the host cannot be reached or is
-            silent for seconds, the status is an error, or the body is too large or
-            ends early.
+        DownloadError: If the address is not http(s), the host cannot be reached or
+            does not answer in time, the status is an error, or the file is too large
+            or ends early.
     """
-    host = _host(url)
+    host = _read_host(url)
     try:
         with _request(url, host) as response:
             _check_status(response, url)
-            return _read(response, max_bytes, seconds, progress)
-    except requests.Timeout as error:
-        raise DownloadError(f"{host} did not answer in time.") from error
-    except requests.ConnectionError as error:
-        raise DownloadError(
-            f"The connection to {host} failed or broke off. Check that this computer "
-            "is online, then try again."
-        ) from error
-    except requests.RequestException as error:
-        raise DownloadError(f"{url} could not be fetched: {error}") from error
+            return _read_body(response, max_bytes, seconds, progress)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors
+        raise DownloadError(_explain(error, url, host)) from error
 
 
 def store(path: Path, data: bytes) -> None:
@@ -83,37 +82,41 @@ def store(path: Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _host(url: str) -> str:
+def _read_host(url: str) -> str:
     try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise DownloadError(f"{url!r} is not a web address: {error}.") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+        parts = urlsplit(str(url))
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
         raise DownloadError(
             f"{url!r} is not a web address: it must begin with http:// or https:// and "
-            "name a host. Copy the address of the picture itself."
+            "name a host."
         )
-    return parts.hostname
+    return host
 
 
 def _request(url: str, host: str) -> requests.Response:
-    """Gets the head of the answer within ANSWER_SECONDS, whatever the network does.
+    """Waits for an answer to begin, for ANSWER_SECONDS, whatever the network does.
 
-    A time-out of requests covers one attempt on one address. Looking the name up has
-    none, and a host can have eight addresses, so that a network that swallows packets
-    would hold a reader up for most of a minute. Hence the thread.
+    A time-out of requests holds for one attempt at one address. Looking up the name
+    has none, and a host can have eight addresses, so that a network that swallows
+    packets would hold the reader up for most of a minute. Hence the thread, and hence
+    a host that was silent is left alone for a while.
     """
+    if time.monotonic() < _silent_since.get(host, -REST_SECONDS) + REST_SECONDS:
+        raise requests.Timeout
     answers: queue.SimpleQueue[requests.Response | Exception] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            answer: requests.Response | Exception = requests.get(
+            answer = requests.get(
                 url,
                 headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
                 stream=True,
             )
-        except (requests.RequestException, ValueError) as error:
+        except (OSError, ValueError) as error:
             answer = error
         answers.put(answer)
 
@@ -121,49 +124,65 @@ def _request(url: str, host: str) -> requests.Response:
     try:
         answer = answers.get(timeout=ANSWER_SECONDS)
     except queue.Empty:
-        raise DownloadError(f"{host} did not answer in time.") from None
+        answer = requests.Timeout()
+    if isinstance(answer, requests.Timeout):
+        _silent_since[host] = time.monotonic()
     if isinstance(answer, Exception):
         raise answer
     return answer
 
 
 def _check_status(response: requests.Response, url: str) -> None:
-    status = response.status_code
-    if status < 400:
-        return
-    advice = {
-        403: "The host refuses this request. Save the picture by hand and load the file.",
-        404: "Nothing is there. Check the address for typing errors.",
-        429: "The host asks for fewer requests. Wait some minutes, then try again.",
-    }.get(status, "Try again later, or take another address.")
-    raise DownloadError(f"{url} answered with status {status}. {advice}")
+    if response.status_code >= 400:
+        advice = _ADVICE.get(response.status_code, "Try again later.")
+        raise DownloadError(
+            f"{url} answers with status {response.status_code}. {advice}"
+        )
 
 
-def _read(
+def _read_body(
     response: requests.Response, max_bytes: int, seconds: float | None, progress: str
 ) -> bytes:
-    total = int(response.headers.get("Content-Length") or 0)
-    deadline = time.monotonic() + (float("inf") if seconds is None else seconds)
+    length = response.headers.get("Content-Length", "")
+    announced = int(length) if length.isdecimal() else 0
+    deadline = time.monotonic() + (seconds or float("inf"))
     body = bytearray()
     with tqdm(
         desc=progress,
-        total=total or None,
+        total=announced or None,
         unit="B",
         unit_scale=True,
-        file=sys.stdout,  # never stderr, see notices.py
+        file=sys.stdout,  # never stderr: see notices.py
         disable=not progress,
     ) as bar:
         for chunk in response.iter_content(CHUNK_BYTES):
             body += chunk
             bar.update(len(chunk))
-            if max(total, len(body)) > max_bytes:
+            if max(announced, len(body)) > max_bytes:
                 raise DownloadError(
                     f"{response.url} is larger than {max_bytes / 1e6:.0f} MB. Take a "
                     "smaller version of the file."
                 )
             if time.monotonic() > deadline:
                 raise DownloadError(
-                    f"{response.url} came too slowly: not whole after {seconds:.0f} "
-                    "seconds. Try again later, or take a smaller version of the file."
+                    f"{response.url} comes too slowly: it was not there after "
+                    f"{seconds:.0f} seconds. Try again later, or take a smaller file."
                 )
     return bytes(body)
+
+
+def _explain(error: Exception, url: str, host: str) -> str:
+    if isinstance(error, requests.Timeout):
+        return f"{host} does not answer. Try again in a minute, or when you are online."
+    if isinstance(error, requests.exceptions.SSLError):
+        return (
+            f"{host} does not prove who it is (its certificate is not accepted). Check "
+            "this computer's clock, and whether your network asks you to log in first."
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"The proxy does not let {host} through. Check HTTPS_PROXY and NO_PROXY."
+    if isinstance(error, requests.ConnectionError):
+        return f"There is no connection to {host}. Check that this computer is online."
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return f"The download from {host} broke off. Try again."
+    return f"{url} could not be fetched: {error}"

@@ -1,9 +1,12 @@
-"""The named photos of the lessons, with where they come from and who made them."""
+"""The named photos of the lessons: where they come from, who made them, what license.
+
+The first four ship with scikit-image. The others are not part of this package: they
+are fetched from Wikimedia Commons when a reader asks for them.
+"""
 
 from typing import NamedTuple
 
-_COMMONS = "https://upload.wikimedia.org/wikipedia/commons/thumb"
-_PAGE = "https://commons.wikimedia.org/wiki/File:"
+_COMMONS = "https://commons.wikimedia.org/wiki"
 _SCIKIT_IMAGE = "https://scikit-image.org/docs/stable/api/skimage.data.html"
 
 
@@ -11,12 +14,12 @@ class Photo(NamedTuple):
     """A photo's source and credit.
 
     Attributes:
-        page: The page that describes it.
+        page: Address of the page that describes it.
         author: Who made it.
-        license: Under which terms it may be shown.
-        file: Its file in scikit-image's data, for a photo that needs no network.
-        url: Its address, for a photo from the web.
-        fallback: For a photo from the web, the bundled one that replaces it offline.
+        license: The terms under which it may be shown.
+        file: For a bundled photo, its file in scikit-image's data.
+        url: For a photo from the web, the address of the picture.
+        fallback: For a photo from the web, the bundled one that stands in offline.
     """
 
     page: str
@@ -27,44 +30,45 @@ class Photo(NamedTuple):
     fallback: str = ""
 
 
-def _commons(
-    directory: str, name: str, author: str, license: str, fallback: str
-) -> Photo:
-    # Wikimedia serves its standard widths only; 500 is one of them.
-    url = f"{_COMMONS}/{directory}/{name}/500px-{name}"
-    return Photo(_PAGE + name, author, license, url=url, fallback=fallback)
+def _bundled(file: str, author: str, license: str) -> Photo:
+    return Photo(_SCIKIT_IMAGE, author, license, file=file)
+
+
+def _commons(file: str, author: str, license: str, fallback: str) -> Photo:
+    # Special:FilePath is the lasting address; the thumbnails behind it have moved
+    # between hosts. 500 is one of the widths that Wikimedia serves, others it refuses.
+    # https://www.mediawiki.org/wiki/Common_thumbnail_sizes
+    url = f"{_COMMONS}/Special:FilePath/{file}?width=500"
+    return Photo(f"{_COMMONS}/File:{file}", author, license, "", url, fallback)
 
 
 GALLERY = {
-    "cat": Photo(_SCIKIT_IMAGE, "Stefan van der Walt", "CC0", file="chelsea.png"),
-    "coffee": Photo(_SCIKIT_IMAGE, "Rachel Michetti", "CC0", file="coffee.png"),
-    "rocket": Photo(_SCIKIT_IMAGE, "SpaceX", "public domain", file="rocket.jpg"),
-    "astronaut": Photo(_SCIKIT_IMAGE, "NASA", "public domain", file="astronaut.png"),
+    "cat": _bundled("chelsea.png", "Stefan van der Walt", "CC0"),
+    "coffee": _bundled("coffee.png", "Rachel Michetti", "CC0"),
+    "rocket": _bundled("rocket.jpg", "SpaceX", "public domain"),
+    "astronaut": _bundled("astronaut.png", "NASA", "public domain"),
     "golden retriever": _commons(
-        "b/bd",
         "Golden_Retriever_Dukedestiny01_drvd.jpg",
         "Janneke Vreugdenhil, derivative work by Anka Friedrich",
         "public domain",
         fallback="cat",
     ),
-    "husky": _commons(
-        "9/9c", "Siberian_Husky_pho.jpg", "Per Harald Olsen", "CC BY 2.5", "astronaut"
-    ),
     "tabby cat": _commons(
-        "4/4d", "Cat_November_2010-1a.jpg", "Alvesgaspar", "CC BY-SA 3.0", "cat"
+        "Cat_November_2010-1a.jpg", "Alvesgaspar", "CC BY-SA 3.0", fallback="cat"
+    ),
+    "car": _commons(
+        "Ferrari_488_Pista_Genf_2018.jpg",
+        "Alexander Migl",
+        "CC BY-SA 4.0",
+        fallback="rocket",
     ),
     "bird": _commons(
-        "7/7c",
         "Carduelis_carduelis_close_up.jpg",
         "Francis C. Franklin",
         "CC BY-SA 3.0",
         fallback="coffee",
     ),
-    "car": _commons(
-        "8/80",
-        "Ferrari_488_Pista_Genf_2018.jpg",
-        "Alexander Migl",
-        "CC BY-SA 4.0",
-        fallback="rocket",
+    "husky": _commons(
+        "Siberian_Husky_pho.jpg", "Per Harald Olsen", "CC BY 2.5", fallback="astronaut"
     ),
 }
