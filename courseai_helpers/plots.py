@@ -98,17 +98,17 @@ def _hottest_place(cam: np.ndarray) -> str:
 
 
 def _overlay(ax: Axes, image: Image.Image, cam: np.ndarray, title: str):
-    """Draws a photo with its heatmap on top, the more opaque the hotter."""
+    """Draws a photo in gray with its heatmap on top, the more opaque the hotter."""
     _check_heatmap(cam)
-    shown = np.asarray(image.convert("RGB"))
+    shown = np.asarray(image.convert("L"))  # gray: all color is heat
     if shown.shape[:2] != cam.shape:
         raise ValueError(
             f"The photo is {shown.shape[1]}x{shown.shape[0]} pixels, the heatmap "
             f"{cam.shape[1]}x{cam.shape[0]}. Show the crop that the network saw: "
             "crop_seen(photo)."
         )
-    _show(ax, shown, title)
-    return ax.imshow(cam, cmap=HEAT_MAP, vmin=0, vmax=1, alpha=0.25 + 0.5 * cam)
+    _show(ax, shown, title, cmap="gray", vmin=0, vmax=255)
+    return ax.imshow(cam, cmap=HEAT_MAP, vmin=0, vmax=1, alpha=0.2 + 0.5 * cam)
 
 
 def show_image(image: Image.Image, title: str) -> Picture:
