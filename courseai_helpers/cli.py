@@ -81,3 +81,7 @@ def fail(message: str) -> int:
     """Prints a message on stderr and returns the exit code for failure."""
     print(message, file=sys.stderr)
     return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,9 +16,10 @@ from courseai_helpers.grading.course import (
 
 GENERATED = ("release", "solutions")
 
-# What may differ from one machine to the next in a printed output: the digits of a
-# measured or computed number, and addresses. Shapes, counts and names may not.
-VOLATILE = r"\d+\.\d+(?:e[-+]?\d+)?|0x[0-9a-f]{6,}"
+# What may differ from one machine to the next in an output: the pixels of a figure,
+# the digits of a measured or computed number, and addresses. What a figure is said to
+# show, shapes, counts and names may not.
+VOLATILE = r"base64,[A-Za-z0-9+/=\s]+|\d+\.\d+(?:e[-+]?\d+)?|\d+%|0x[0-9a-f]{6,}"
 
 
 def find_trouble(notebook: nbformat.NotebookNode) -> str | None:
@@ -117,17 +118,15 @@ def compare_files(committed: Path, fresh: Path) -> str | None:
 def describe_cell(cell: nbformat.NotebookNode) -> tuple:
     """Returns what has to be the same whenever and wherever a cell is executed."""
     outputs = [
-        (
-            output.output_type,
-            output.get("name"),
-            sorted(output.get("data", {})),
-            re.sub(VOLATILE, "<number>", read_text(output)),
-        )
+        (output.output_type, output.get("name"), sorted(output.get("data", {})))
+        + tuple(re.sub(VOLATILE, "<volatile>", text) for text in list_texts(output))
         for output in cell.get("outputs", [])
     ]
     return cell.cell_type, cell.id, cell.source, cell.metadata, outputs
 
 
-def read_text(output: nbformat.NotebookNode) -> str:
-    """Returns the plain text of an output; a figure's is its size."""
-    return output.get("text") or output.get("data", {}).get("text/plain", "")
+def list_texts(output: nbformat.NotebookNode) -> list[str]:
+    """Returns what an output says in words: printed, shown, or about a figure."""
+    data = output.get("data", {})
+    shown = [data[kind] for kind in ("text/plain", "text/html") if kind in data]
+    return [output.get("text", ""), *shown]

@@ -1,0 +1,75 @@
+"""What the tests share: where things are, and processes that see no network."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Set before any test imports torch or matplotlib, and inherited by every process that a
+# test starts: no network, no window, one thread, and this environment's own commands.
+os.environ.update(
+    COURSEAI_OFFLINE="1",
+    MPLBACKEND="Agg",
+    OMP_NUM_THREADS="1",
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+)
+
+ASSIGNMENT = "visualizing_features"
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the repository."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs a Python module in an environment in which notebooks can run.
+
+    Takes the working directory, the module's name and its arguments, and environment
+    variables by keyword; returns the finished process with all it printed in `stdout`.
+    """
+    from courseai_helpers.grading.course import make_environment
+
+    environment = make_environment(tmp_path_factory.mktemp("private"))
+
+    def run_module(directory: Path, module: str, *arguments: str, **variables: str):
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=directory,
+            env=environment | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    return run_module
+
+
+def copy_course(root: Path, destination: Path) -> Path:
+    """Copies what makes a folder a course directory: settings and source."""
+    shutil.copy(root / "nbgrader_config.py", destination)
+    shutil.copytree(
+        root / "source",
+        destination / "source",
+        ignore=shutil.ignore_patterns(".ipynb_checkpoints"),
+    )
+    return destination
+
+
+@pytest.fixture(scope="session")
+def demonstration(
+    root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """The folder in which `courseai demo` ran on the real lesson, and what it said."""
+    course = copy_course(root, tmp_path_factory.mktemp("course"))
+    result = run(course, "courseai_helpers.cli", "demo")
+    assert result.returncode == 0, result.stdout
+    return course / "demo", result.stdout
