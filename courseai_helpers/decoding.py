@@ -151,6 +151,6 @@ def _explain_unidentified(data: bytes, name: str) -> str:
             "of the picture itself: right-click it, then Copy Image Address."
         )
     return (
-        f"{name} is not a picture of a format that is read here "
-        f"({', '.join(FORMATS)}). Save it as PNG or JPEG in an image program."
+        f"{name} is not a picture that can be read here ({', '.join(FORMATS)}), or it "
+        "is damaged. Save it as PNG or JPEG in an image program, or get it again."
     )

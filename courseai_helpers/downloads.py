@@ -1,15 +1,14 @@
-"""Downloads: fetch politely, give up soon, keep whole files only."""
+"""Downloads: ask politely, give up soon, say what went wrong."""
 
 import os
 import queue
 import sys
 import threading
 import time
-import uuid
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from requests.exceptions import ChunkedEncodingError, ProxyError, SSLError
 from tqdm.auto import tqdm
 
 # Photo hosts refuse requests that do not say who asks.
@@ -64,22 +63,6 @@ def fetch(
             return _read_body(response, max_bytes, seconds, progress)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors
         raise DownloadError(_explain(error, url, host)) from error
-
-
-def store(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all, making its directory where that is missing.
-
-    Raises:
-        OSError: If it cannot be written. No half-written file stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with open(partial, "xb") as file:
-            file.write(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _read_host(url: str) -> str:
@@ -155,34 +138,37 @@ def _read_body(
         file=sys.stdout,  # never stderr: see notices.py
         disable=not progress,
     ) as bar:
-        for chunk in response.iter_content(CHUNK_BYTES):
+        chunks = response.iter_content(CHUNK_BYTES)
+        while max(announced, len(body)) <= max_bytes:
+            chunk = next(chunks, b"")
+            if not chunk:
+                return bytes(body)
             body += chunk
             bar.update(len(chunk))
-            if max(announced, len(body)) > max_bytes:
-                raise DownloadError(
-                    f"{response.url} is larger than {max_bytes / 1e6:.0f} MB. Take a "
-                    "smaller version of the file."
-                )
             if time.monotonic() > deadline:
                 raise DownloadError(
                     f"{response.url} comes too slowly: it was not there after "
                     f"{seconds:.0f} seconds. Try again later, or take a smaller file."
                 )
-    return bytes(body)
+    raise DownloadError(
+        f"{response.url} is larger than {max_bytes / 1e6:.0f} MB. Take a smaller "
+        "version of it."
+    )
 
 
 def _explain(error: Exception, url: str, host: str) -> str:
     if isinstance(error, requests.Timeout):
         return f"{host} does not answer. Try again in a minute, or when you are online."
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, SSLError):
         return (
             f"{host} does not prove who it is (its certificate is not accepted). Check "
             "this computer's clock, and whether your network asks you to log in first."
         )
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, ProxyError):
         return f"The proxy does not let {host} through. Check HTTPS_PROXY and NO_PROXY."
-    if isinstance(error, requests.ConnectionError):
-        return f"There is no connection to {host}. Check that this computer is online."
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return f"The download from {host} broke off. Try again."
+    if isinstance(error, (requests.ConnectionError, ChunkedEncodingError)):
+        return (
+            f"The connection to {host} failed or broke off. Check that this computer "
+            "is online, and try again."
+        )
     return f"{url} could not be fetched: {error}"

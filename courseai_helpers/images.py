@@ -65,5 +65,16 @@ def preprocess(image: Image.Image) -> torch.Tensor:
 
     Source: the transforms of torchvision's `ResNet18_Weights.IMAGENET1K_V1`.
     """
-    tensor = functional.to_tensor(crop_seen(image))
-    return functional.normalize(tensor, MEAN, STD)[None]
+    return preprocess_crop(crop_seen(image))[None]
+
+
+def preprocess_crop(crop: Image.Image) -> torch.Tensor:
+    """Scales the colors of a crop as `preprocess` does.
+
+    Args:
+        crop: RGB image of any size, 224x224 as a rule.
+
+    Returns:
+        float32 tensor [3, H, W].
+    """
+    return functional.normalize(functional.to_tensor(crop), MEAN, STD)

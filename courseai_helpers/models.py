@@ -43,8 +43,8 @@ def choose_device() -> torch.device:
 def class_names() -> list[str]:
     """Returns the names of the 1,000 ImageNet classes in the order of their index.
 
-    Two names occur twice ("crane" is a bird and a machine, "maillot" a swimsuit and a
-    tights-like garment), so tell classes apart by their index.
+    This list tells the two cranes apart ("crane bird", "crane"); not every published
+    list does, so compare classes by their index.
 
     Source: the metadata of torchvision's weights.
     """

@@ -1,18 +1,17 @@
 """Photos by name and by web address, kept on disk, with a way out offline."""
 
 import hashlib
-import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-import platformdirs
 from PIL import Image
 
 from courseai_helpers.decoding import ImageError, decode, load_image
-from courseai_helpers.downloads import DownloadError, fetch, is_offline, store
+from courseai_helpers.downloads import DownloadError, fetch, is_offline
 from courseai_helpers.gallery import GALLERY
 from courseai_helpers.notices import show_notice
+from courseai_helpers.storage import find_cache, store
 
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 30.0
@@ -77,7 +76,7 @@ def load_image_from_url(url: str) -> Image.Image:
             more than 20 MB or 30 seconds, no picture, or COURSEAI_OFFLINE=1.
     """
     key = hashlib.sha256(str(url).encode(errors="replace")).hexdigest()
-    path = _find_cache() / f"{key}.image"
+    path = find_cache() / f"{key}.image"
     try:
         return load_image(path)
     except ImageError:
@@ -97,13 +96,6 @@ def load_image_from_url(url: str) -> Image.Image:
     except OSError as error:
         _tell_not_kept(path.parent, error.strerror)
     return image
-
-
-def _find_cache() -> Path:
-    named = os.environ.get("COURSEAI_CACHE", "").strip()
-    if named:
-        return Path(named).expanduser()
-    return platformdirs.user_cache_path("courseai", appauthor=False)
 
 
 @cache  # once is enough for a whole gallery

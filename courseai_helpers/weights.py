@@ -12,9 +12,10 @@ import torch
 from safetensors import SafetensorError
 from torchvision.models import ResNet, ResNet18_Weights, resnet18
 
-from courseai_helpers.downloads import DownloadError, fetch, is_offline, store
+from courseai_helpers.downloads import DownloadError, fetch, is_offline
 from courseai_helpers.notices import show_notice
 from courseai_helpers.stand_in import is_stand_in_trained, load_stand_in
+from courseai_helpers.storage import store
 
 WEIGHTS_URL = ResNet18_Weights.IMAGENET1K_V1.url
 WEIGHTS_SHA256 = "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"
