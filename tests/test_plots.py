@@ -8,6 +8,7 @@ from PIL import Image
 
 from courseai_helpers import plots
 from courseai_helpers.models import Prediction
+from courseai_helpers.pictures import tile
 
 PHOTO = Image.new("RGB", (32, 24), "orange")
 CAM = np.zeros((24, 32))
@@ -100,7 +101,7 @@ def test_activations_of_a_whole_batch_are_refused():
 
 def test_a_montage_keeps_every_tile_in_its_place():
     tiles = np.arange(5)[:, None, None] * np.ones((5, 2, 3))
-    canvas = plots._tile(tiles, columns=4)
+    canvas = tile(tiles, columns=4)
     assert canvas.shape == (5, 15)
     assert canvas[0, ::4].tolist() == [0, 1, 2, 3]
     assert canvas[3, 0] == 4 and np.isnan(canvas[3, 4:]).all()

@@ -1,0 +1,69 @@
+"""What every figure of the lesson is made of: a picture that describes itself."""
+
+import base64
+import html
+import io
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+GAP = 1  # blank pixels between the tiles of a montage
+
+
+class Picture(Figure):
+    """A figure with a text description, shown in a notebook as an image with alt text.
+
+    Attributes:
+        description: What the picture shows, in a sentence or two.
+    """
+
+    description: str = ""
+
+    def _ipython_display_(self) -> None:
+        # JupyterLab drops the alt text of plain PNG outputs, so the image goes out as
+        # HTML. Imported here: plots work without IPython, in scripts and in tests.
+        from IPython.display import display
+
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", bbox_inches="tight")
+        data = base64.b64encode(buffer.getvalue()).decode("ascii")
+        alt = html.escape(self.description, quote=True)
+        image = f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+        display({"text/html": image, "text/plain": self.description}, raw=True)
+
+
+def make_picture(width: float, height: float, description: str) -> Picture:
+    """Makes an empty picture of a size in inches, with its text description."""
+    picture = Picture(figsize=(width, height), dpi=100, layout="constrained")
+    picture.description = description
+    return picture
+
+
+def draw(ax: Axes, image: Image.Image | np.ndarray, title: str = "", **options):
+    """Draws an image without axes; options go to `Axes.imshow`."""
+    ax.set_axis_off()
+    ax.set_title(title, fontsize=10)
+    return ax.imshow(image, **options)
+
+
+def tile(tiles: np.ndarray, columns: int) -> np.ndarray:
+    """Lays [N, H, W, ...] tiles out in one array, row by row, NaN in the gaps."""
+    count, height, width = tiles.shape[:3]
+    rows = -(-count // columns)
+    step_y, step_x = height + GAP, width + GAP
+    canvas = np.full(
+        (rows * step_y - GAP, columns * step_x - GAP, *tiles.shape[3:]), np.nan
+    )
+    for index, tile in enumerate(tiles):
+        top, left = index // columns * step_y, index % columns * step_x
+        canvas[top : top + height, left : left + width] = tile
+    return canvas
+
+
+def kind_of(value: object) -> str:
+    """Names a value's type, and its shape where it has one."""
+    shape = getattr(value, "shape", None)
+    name = type(value).__name__
+    return name if shape is None else f"{name} of shape {list(shape)}"
