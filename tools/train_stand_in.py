@@ -1,0 +1,374 @@
+"""Trains the embedded stand-in: distils a teacher into torchvision's resnet18.
+
+    python tools/train_stand_in.py PHOTOS WORK_FOLDER --samples 400000
+
+PHOTOS is a folder or a tar archive with the folders caltech, clothing and dogcat. A
+run that was stopped continues from its last checkpoint when the same command is given
+again. More --samples than before continue a finished run at a higher learning rate;
+fewer make a slow run finish earlier.
+"""
+
+import argparse
+import copy
+import csv
+import hashlib
+import math
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from distillation_batches import (
+    TEMPERATURE,
+    Batch,
+    Sampler,
+    prepare_images,
+    standardize,
+)
+from distillation_data import (
+    Crops,
+    cut_boxes,
+    load_teacher,
+    make_crops,
+    split_photos,
+    unpack_photos,
+)
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torchvision.models import ResNet, resnet18
+
+# Up to which share of the samples the images have how many pixels.
+STAGES = ((0.50, 64), (0.75, 96), (0.93, 128), (1.00, 176))
+PART = 32  # images of one replica in one step
+PEAK_RATE = 0.1
+WARM_UP = 0.04  # share of the samples
+WEIGHT_DECAY = 5e-4
+FEATURE_WEIGHT = 4.0
+AVERAGE_EVERY, AVERAGE_DECAY = 8, 0.98  # steps
+FIRST_LAYER_SCALE = 0.25
+STATISTICS_PHOTOS = 1536
+
+
+class Student(nn.Module):
+    """A ResNet-18 and the linear map from its pooled features to the teacher's."""
+
+    def __init__(self, feature_count: int, seed: int):
+        """Draws the starting weights.
+
+        Args:
+            feature_count: How many pooled features the teacher has.
+            seed: What the starting weights depend on.
+        """
+        super().__init__()
+        torch.manual_seed(seed)
+        self.network = resnet18()
+        self.feature_map = nn.Linear(512, feature_count)
+        with torch.no_grad():
+            # Batch norm makes the scale of conv1 irrelevant to its output, but a small
+            # start is forgotten sooner: what remains in the filters is learned.
+            self.network.conv1.weight.mul_(FIRST_LAYER_SCALE)
+            for module in self.network.modules():
+                if hasattr(module, "bn2"):  # blocks begin as identity
+                    module.bn2.weight.zero_()
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns class scores [B, 1000] and mapped features [B, F], float32."""
+        x = images
+        with torch.autocast("cpu", torch.bfloat16):
+            for name, layer in self.network.named_children():
+                if name == "fc":
+                    break
+                x = layer(x)
+        pooled = x.float().flatten(1)
+        return self.network.fc(pooled), self.feature_map(pooled)
+
+
+@dataclass
+class Run:
+    """Everything that a checkpoint holds.
+
+    Attributes:
+        student: What learns.
+        average: Its weights averaged over the last steps.
+        optimizer: The optimizer with its momenta.
+        samples: How many images were learned from.
+        step: How many steps were made.
+        curve: Rows of the learning curve.
+    """
+
+    student: Student
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    samples: int
+    step: int
+    curve: list[dict]
+
+
+def main() -> None:
+    """Makes the crops, trains, and writes the weights."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", type=Path, help="folder or tar archive")
+    parser.add_argument("work", type=Path, help="folder for checkpoints and weights")
+    parser.add_argument("--samples", type=int, default=400_000, help="images in all")
+    parser.add_argument("--crops", type=int, default=4, help="random crops per photo")
+    parser.add_argument("--threads", type=int, default=2, help="replicas at a time")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+
+    torch.set_num_threads(1)  # each replica has a thread of its own
+    work = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    folder = unpack_photos(options.photos, work)
+    training, held_out = split_photos(folder, options.seed)
+
+    def ask(photos: list[Path], crops: int, name: str) -> Crops:
+        stem, seed = work / name, options.seed
+        return make_crops(
+            photos, crops, seed, lambda: load_teacher(work), stem, options.threads
+        )
+
+    checks = ask(held_out, 0, "held_out")
+    crops = ask(training, options.crops, "training")
+    run = train(crops, checks, work, options.samples, options.threads, options.seed)
+    path = export(run.average.module.network, training, work)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")
+
+
+def train(
+    crops: Crops, checks: Crops, work: Path, samples: int, threads: int, seed: int
+) -> Run:
+    """Trains until this many samples were seen, from the last checkpoint if any.
+
+    Args:
+        crops: What to learn from.
+        checks: Crops held out, for the learning curve.
+        work: Where the checkpoint and the curve go.
+        samples: Images to learn from in all, counted with repetition.
+        threads: How many replicas share each step.
+        seed: What the starting weights and the batches depend on.
+    """
+    run = start_run(crops.features.shape[1], seed, work / "checkpoint.pt")
+    sampler = Sampler(crops, seed)
+    replicas = [run.student] + [copy.deepcopy(run.student) for _ in range(threads - 1)]
+    clock = Clock(run.samples, samples)
+    with ThreadPoolExecutor(threads) as pool:
+        while run.samples < samples:
+            share = run.samples / samples
+            loss = make_step(run, replicas, sampler, pool, share)
+            clock.note(loss, PART * threads * find_size(share) ** 2)
+            if run.step % 50 == 0:
+                clock.report(run)
+            if run.step % 300 == 0 or run.samples >= samples:
+                measure(run, checks, clock, share)
+                save_run(run, work)
+    return run
+
+
+def start_run(feature_count: int, seed: int, checkpoint: Path) -> Run:
+    """Returns a new run, or the one in the checkpoint."""
+    student = Student(feature_count, seed)
+    vectors = [value for value in student.parameters() if value.ndim == 1]
+    tensors = [value for value in student.parameters() if value.ndim > 1]
+    optimizer = torch.optim.SGD(
+        [{"params": tensors}, {"params": vectors, "weight_decay": 0}],
+        lr=0.0,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=WEIGHT_DECAY,
+    )
+    average = AveragedModel(
+        student, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True
+    )
+    run = Run(student, average, optimizer, samples=0, step=0, curve=[])
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        for name in ("student", "average", "optimizer"):
+            getattr(run, name).load_state_dict(state[name])
+        run.samples, run.step, run.curve = (
+            state[name] for name in ("samples", "step", "curve")
+        )
+    return run
+
+
+def save_run(run: Run, work: Path) -> None:
+    """Writes the checkpoint and the curve; a run killed meanwhile keeps the old one."""
+    state = {
+        name: getattr(run, name).state_dict()
+        for name in ("student", "average", "optimizer")
+    }
+    state |= {"samples": run.samples, "step": run.step, "curve": run.curve}
+    unfinished = work / "checkpoint.unfinished"
+    torch.save(state, unfinished)
+    os.replace(unfinished, work / "checkpoint.pt")
+    with open(work / "curve.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, run.curve[-1].keys())
+        writer.writeheader()
+        writer.writerows(run.curve)
+
+
+def find_size(share: float) -> int:
+    """Returns the image size in pixels after this share of the samples."""
+    return next((size for end, size in STAGES if share < end), STAGES[-1][1])
+
+
+def find_rate(share: float) -> float:
+    """Returns the learning rate after this share: a linear rise, then a cosine."""
+    if share < WARM_UP:
+        return PEAK_RATE * (share + 1e-3) / (WARM_UP + 1e-3)
+    return PEAK_RATE * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def make_step(run: Run, replicas, sampler: Sampler, pool, share: float) -> float:
+    """Learns from one batch, shared among the replicas; returns the loss."""
+    size = find_size(share)
+
+    def learn(part: int) -> float:
+        batch = sampler.draw(run.step, part, PART, size)
+        replicas[part].zero_grad()
+        loss = compare_with_teacher(replicas[part], batch)
+        (loss / len(replicas)).backward()
+        return loss.item()
+
+    losses = list(pool.map(learn, range(len(replicas))))
+    for replica in replicas[1:]:
+        pairs = zip(run.student.parameters(), replica.parameters(), strict=True)
+        for value, other in pairs:
+            value.grad.add_(other.grad)
+    for group in run.optimizer.param_groups:
+        group["lr"] = find_rate(share)
+    nn.utils.clip_grad_norm_(run.student.parameters(), 5.0)
+    run.optimizer.step()
+    with torch.no_grad():
+        for replica in replicas[1:]:
+            pairs = zip(run.student.parameters(), replica.parameters(), strict=True)
+            for value, other in pairs:
+                other.copy_(value)
+    run.step += 1
+    run.samples += PART * len(replicas)
+    if run.step % AVERAGE_EVERY == 0:
+        run.average.update_parameters(run.student)
+    return sum(losses) / len(losses)
+
+
+def compare_with_teacher(student: Student, batch: Batch) -> torch.Tensor:
+    """Returns the loss: soft labels, and the direction of the pooled features.
+
+    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531 (soft labels).
+    """
+    scores, features = student(batch.images)
+    guess = (scores / TEMPERATURE).log_softmax(dim=1)
+    labels = F.kl_div(guess, batch.targets, reduction="batchmean") * TEMPERATURE**2
+    likeness = F.cosine_similarity(features, batch.features, dim=1).mean()
+    return labels + FEATURE_WEIGHT * (1 - likeness)
+
+
+def measure(run: Run, checks: Crops, clock: "Clock", share: float) -> None:
+    """Adds a row to the curve: how often the averaged student agrees held out."""
+    run.average.eval()
+    agreed = []
+    with torch.inference_mode():
+        for start in range(0, len(checks), 128):
+            part = slice(start, start + 64)  # every other group is enough for a curve
+            images = standardize(prepare_images(checks.images[part], 128))
+            top = run.average(images)[0].argmax(dim=1)
+            logits = torch.from_numpy(np.asarray(checks.logits[part]))
+            agreed.append((top == logits.argmax(dim=1)).float())
+    row = {
+        "samples": run.samples,
+        "size": find_size(share),
+        "rate": round(find_rate(share), 5),
+        "loss": round(clock.take_loss(), 4),
+        "held_out_agreement": round(torch.cat(agreed).mean().item(), 4),
+        "minutes": round(
+            clock.minutes() + (run.curve[-1]["minutes"] if run.curve else 0), 2
+        ),
+    }
+    run.curve.append(row)
+    print(row, flush=True)
+
+
+class Clock:
+    """Keeps the time and the losses between two rows of the curve."""
+
+    def __init__(self, done: int, total: int):
+        """Starts the clock after `done` of `total` samples."""
+        self.started = self.row_started = time.monotonic()
+        self.first, self.total, self.work = done, total, 0.0
+        self.losses = []
+
+    def note(self, loss: float, pixels: int) -> None:
+        """Notes a step; the work grows with the pixels of its images."""
+        self.losses.append(loss)
+        self.work += pixels
+
+    def take_loss(self) -> float:
+        """Returns the mean loss since the last row."""
+        mean = sum(self.losses) / max(1, len(self.losses))
+        self.losses = []
+        return mean
+
+    def minutes(self) -> float:
+        """Returns the minutes since the last row."""
+        started, self.row_started = self.row_started, time.monotonic()
+        return (self.row_started - started) / 60
+
+    def report(self, run: Run) -> None:
+        """Prints where the run is and how long the rest will take."""
+        passed = time.monotonic() - self.started
+        ends = [0, *(end for end, _ in STAGES)]
+        share = run.samples / self.total
+        rest = sum(
+            max(0, end - max(begin, share)) * size**2
+            for begin, (end, size) in zip(ends, STAGES, strict=False)
+        )
+        done = run.samples - self.first
+        left = rest * self.total * passed / self.work
+        print(
+            f"{run.samples}/{self.total} samples, {find_size(share)} px, "
+            f"loss {self.losses[-1]:.3f}, {done / passed:.0f}/s, "
+            f"{left / 60:.0f} min left",
+            flush=True,
+        )
+
+
+def export(network: ResNet, photos: list[Path], work: Path) -> Path:
+    """Writes the weights: float16, batch norm in float32 and measured at 224 pixels."""
+    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim > 1:
+                value.copy_(value.half())
+    chosen = photos[:: max(1, len(photos) // STATISTICS_PHOTOS)]
+    groups = (chosen[start : start + 32] for start in range(0, len(chosen), 32))
+    update_bn(
+        (
+            standardize(
+                prepare_images(
+                    np.concatenate([cut_boxes(photo, 0, (0,))[0] for photo in group]),
+                    224,
+                )
+            )
+            for group in groups
+        ),
+        network,
+    )
+    state = {
+        name: value.half() if value.ndim > 1 else value
+        for name, value in network.state_dict().items()
+    }
+    path = work / "stand_in.safetensors"
+    safetensors.torch.save_file(state, path)
+    return path
+
+
+if __name__ == "__main__":
+    main()
