@@ -68,8 +68,11 @@ def copy_course(root: Path, destination: Path) -> Path:
 def demonstration(
     root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
-    """The folder in which `courseai demo` ran on the real lesson, and what it said."""
+    """The folder in which `courseai demo` ran again on the real lesson; what it said."""
     course = copy_course(root, tmp_path_factory.mktemp("course"))
+    (course / "demo").mkdir()
+    shutil.copy(root / "nbgrader_config.py", course / "demo")
+    (course / "demo" / "earlier.txt").write_text("from an earlier run")
     result = run(course, "courseai_helpers.cli", "demo")
     assert result.returncode == 0, result.stdout
     return course / "demo", result.stdout

@@ -78,21 +78,33 @@ def clear_demonstration(demo: Path) -> None:
 
 def write_submissions(demo: Path) -> list[str]:
     """Writes the three submissions and returns the names of their students."""
-    answers = read_answers(demo / "source" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb")
+    notebook = Path(ASSIGNMENT) / f"{ASSIGNMENT}.ipynb"
+    submissions = plan_submissions(demo / "source" / notebook)
+    for student, answers in submissions.items():
+        path = demo / "submitted" / student / notebook
+        path.parent.mkdir(parents=True)
+        shutil.copy(demo / "release" / notebook, path)
+        fill_in(path, answers)
+    return list(submissions)
+
+
+def plan_submissions(source: Path) -> dict[str, dict[str, str]]:
+    """Returns each student's answers, by `grade_id`, from the authored notebook."""
+    answers = read_answers(source)
     finished = {name: answers[name] for name in FINISHED}
-    submissions = {
+    return {
         "fully-right": answers,
         "partly-right": finished | MISTAKEN,
         "blank": {},
     }
-    for student, work in submissions.items():
-        notebook = read_notebook(demo / "release" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb")
-        for cell in notebook.cells:
-            cell.source = work.get(get_grade_id(cell), cell.source)
-        path = demo / "submitted" / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
-        path.parent.mkdir(parents=True)
-        nbformat.write(notebook, path)
-    return list(submissions)
+
+
+def fill_in(path: Path, answers: dict[str, str]) -> None:
+    """Writes answers into their cells of a released notebook."""
+    notebook = read_notebook(path)
+    for cell in notebook.cells:
+        cell.source = answers.get(get_grade_id(cell), cell.source)
+    nbformat.write(notebook, path)
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
