@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pickle
+import struct
 import warnings
 from pathlib import Path
 
@@ -20,6 +21,18 @@ from courseai_helpers.storage import store
 WEIGHTS_URL = ResNet18_Weights.IMAGENET1K_V1.url
 WEIGHTS_SHA256 = "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"
 MAX_BYTES = 100_000_000
+# What torch.load raises on damaged or foreign files.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 class WeightsError(ValueError):
@@ -133,7 +146,7 @@ def _unpickle(data: bytes) -> dict[str, torch.Tensor]:
         warnings.simplefilter("ignore")
         try:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        except _DAMAGE as error:
             raise WeightsError("it is not a file of tensors, or is damaged") from error
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -308,7 +309,7 @@ WRONG_FILES = {
     "checkpoint.pth": "not hold a state dict",
     "lacking.pth": "it has no tensor 'fc.bias'",
     "more.pth": "ResNet-18 has no tensor 'x'",
-    "ten.pth": r"tensor 'fc.weight' has shape \[10, 512\] where \[1000, 512\] is wanted",
+    "ten.pth": r"'fc.weight' has shape \[10, 512\] where \[1000, 512\] is wanted",
 }
 
 
@@ -350,6 +351,31 @@ def test_a_named_file_that_is_wrong_is_an_error(
     assert "or unset it to download" in str(caught.value)
     assert capfd.readouterr() == ("", "")
     assert server.requests == []
+
+
+def test_no_damage_to_a_named_file_leads_to_another_error(
+    tmp_path: Path, capfd, monkeypatch: pytest.MonkeyPatch
+):
+    generator = random.Random(0)
+    state = {"conv1.weight": torch.ones(2, 3), "fc.bias": torch.ones(4)}
+    buffer = io.BytesIO()
+    torch.save(state, buffer, _use_new_zipfile_serialization=False)
+    seeds = {
+        ".pth": [pack(state), buffer.getvalue(), pickle.dumps([1, {"a": 2.0}])],
+        ".safetensors": [safetensors.torch.save(state)],
+    }
+    for round_ in range(400):
+        suffix = generator.choice(list(seeds))
+        data = bytearray(generator.choice(seeds[suffix]))
+        for _ in range(generator.choice([1, 3, 20])):
+            reach = min(len(data), generator.choice([40, 200, len(data)]))
+            data[generator.randrange(reach)] = generator.randrange(256)
+        path = tmp_path / f"{round_}{suffix}"
+        path.write_bytes(data)
+        monkeypatch.setenv("COURSEAI_WEIGHTS", str(path))
+        with pytest.raises(WeightsError, match="cannot be used: "):
+            load_resnet18()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path, monkeypatch):
