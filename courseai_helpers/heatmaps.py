@@ -41,35 +41,35 @@ def show_grad_cam(image: Image.Image, cam: np.ndarray, title: str) -> Picture:
 def compare_heatmaps(
     panels: Sequence[tuple[Image.Image, np.ndarray, str]],
     title: str,
-    box: tuple[int, int, int, int] | None = None,
+    boxes: Sequence[Box] = (),
+    columns: int = 4,
 ) -> Picture:
     """Shows heatmaps over their photos side by side, on one color scale.
 
     Args:
         panels: For each panel the photo, its heatmap [H, W] in [0, 1], and a caption.
         title: What to compare.
-        box: Outline to draw on every panel, (left, top, right, bottom) in pixels.
+        boxes: For each panel an outline, (left, top, right, bottom) in pixels; none at
+            all draws none.
+        columns: How many panels stand in a row, at most.
     """
     words = "; ".join(
         f"{caption}: hottest {_hottest_place(cam)}" for _, cam, caption in panels
     )
-    picture = make_picture(3.2 * len(panels) + 0.8, 3.6, f"{title}. {words}.")
-    axes = picture.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (image, cam, caption) in zip(axes, panels, strict=True):
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    side = 3.2 if columns < 4 else 2.4
+    picture = make_picture(
+        side * columns + 0.8, (side + 0.3) * rows + 0.4, f"{title}. {words}."
+    )
+    axes = picture.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (image, cam, caption) in zip(axes.flat, panels, strict=False):
         drawn = _overlay(ax, image, cam, caption)
-        if box:
-            left, top, right, bottom = box
-            ax.add_patch(
-                Rectangle(
-                    (left - 0.5, top - 0.5),
-                    right - left,
-                    bottom - top,
-                    fill=False,
-                    edgecolor="white",
-                    linewidth=2,
-                )
-            )
-    bar = picture.colorbar(drawn, ax=list(axes), label="heat", shrink=0.8)
+    for ax, box in zip(axes.flat, boxes, strict=False):
+        _outline(ax, box)
+    bar = picture.colorbar(drawn, ax=list(axes.flat), label="heat", shrink=0.8)
     bar.solids.set_alpha(1)
     picture.suptitle(title, fontsize=11)
     return picture
@@ -115,6 +115,13 @@ def _overlay(ax: Axes, image: Image.Image, cam: np.ndarray, title: str):
         )
     draw(ax, shown, title, cmap="gray", vmin=0, vmax=255)
     return ax.imshow(cam, cmap=HEAT_MAP, vmin=0, vmax=1, alpha=0.2 + 0.5 * cam)
+
+
+def _outline(ax: Axes, box: Box) -> None:
+    left, top, right, bottom = box
+    corner = (left - 0.5, top - 0.5)  # a pixel's number is that of its center
+    size = (right - left, bottom - top)
+    ax.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=2))
 
 
 def _check_heatmap(cam: np.ndarray) -> None:

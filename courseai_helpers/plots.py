@@ -5,7 +5,7 @@ for readers who cannot see it. Colors come from perceptually uniform maps that
 color-blind readers can tell apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ __all__ = [
     "show_grad_cam",
     "show_image",
     "show_predictions",
+    "show_scenes",
+    "show_shares",
 ]
 
 ACTIVATION_MAP = "viridis"
@@ -125,4 +127,41 @@ def show_activation_grid(
     canvas = tile(maps, columns=4)
     drawn = draw(ax, canvas, title, cmap=ACTIVATION_MAP, vmin=low, vmax=high)
     picture.colorbar(drawn, ax=ax, shrink=0.8, label="activation", extend="both")
+    return picture
+
+
+def show_scenes(
+    images: Sequence[Image.Image], captions: Sequence[str], title: str
+) -> Picture:
+    """Shows images of one size side by side, each with its caption."""
+    picture = make_picture(1.5 * len(images), 2.1, f"{title}: {', '.join(captions)}.")
+    axes = picture.subplots(1, len(images), squeeze=False)[0]
+    for ax, image, caption in zip(axes, images, captions, strict=True):
+        draw(ax, image, caption)
+    picture.suptitle(title, fontsize=11)
+    return picture
+
+
+def show_shares(shares: Mapping[str, Sequence[float]], title: str) -> Picture:
+    """Shows shares as one row of dots for each group, with the mean of each.
+
+    Args:
+        shares: Group name to shares in [0, 1], one for each image.
+        title: What the shares measure.
+    """
+    means = {name: np.mean(values) for name, values in shares.items()}
+    words = "; ".join(f"{name}: {mean:.0%} on average" for name, mean in means.items())
+    picture = make_picture(7, 0.8 * len(shares) + 1.2, f"{title}. {words}.")
+    ax = picture.subplots()
+    for row, (name, values) in enumerate(shares.items()):
+        # The dots are spread evenly over the row's height, so that none hides another.
+        heights = row + np.linspace(-0.25, 0.25, len(values))
+        ax.scatter(values, heights, s=18, alpha=0.7, label=name)
+        mean = means[name]
+        ax.plot([mean, mean], [row - 0.35, row + 0.35], color="black", lw=2)
+        ax.annotate(f"mean {mean:.0%}", (mean, row - 0.38), ha="center")
+    ax.set_yticks(range(len(shares)), list(shares))
+    ax.set(xlim=(0, 1), ylim=(len(shares) - 0.5, -0.6), xlabel="share of the heat")
+    ax.set_title(title, fontsize=10)
+    ax.spines[["top", "right"]].set_visible(False)
     return picture

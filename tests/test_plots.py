@@ -24,7 +24,7 @@ def drawings() -> dict:
         "filters": plots.show_filters(filters, "Ten gray filters"),
         "activations": plots.show_activation_grid(torch.rand(1, 20, 6, 8), "layer2"),
         "grad_cam": plots.show_grad_cam(PHOTO, CAM, "What speaks for orange"),
-        "compare": plots.compare_heatmaps([(PHOTO, CAM, "one")], "All", (0, 0, 9, 9)),
+        "compare": plots.compare_heatmaps([(PHOTO, CAM, "one")], "All", [(0, 0, 9, 9)]),
         "gallery": plots.show_gallery(
             [("a", PHOTO, CAM), ("b", ValueError("no such host"))], "Gallery"
         ),
