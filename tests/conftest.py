@@ -32,18 +32,23 @@ def root() -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs a Python module in an environment in which notebooks can run.
 
-    Takes the working directory, the module's name and its arguments, and environment
-    variables by keyword; returns the finished process with all it printed in `stdout`.
+    Takes the working directory, the module's name and its arguments, and the Python to
+    use; returns the finished process with all that it printed in `stdout`.
     """
     from courseai_helpers.grading.course import make_environment
 
     environment = make_environment(tmp_path_factory.mktemp("private"))
 
-    def run_module(directory: Path, module: str, *arguments: str, **variables: str):
+    def run_module(
+        directory: Path,
+        module: str,
+        *arguments: str,
+        python: Path | str = sys.executable,
+    ):
         return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            [python, "-m", module, *arguments],
             cwd=directory,
-            env=environment | variables,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -68,7 +73,7 @@ def copy_course(root: Path, destination: Path) -> Path:
 def demonstration(
     root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
-    """The folder in which `courseai demo` ran again on the real lesson; what it said."""
+    """The folder in which `courseai demo` ran anew on the real lesson; what it said."""
     course = copy_course(root, tmp_path_factory.mktemp("course"))
     (course / "demo").mkdir()
     shutil.copy(root / "nbgrader_config.py", course / "demo")
