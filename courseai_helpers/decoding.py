@@ -86,7 +86,7 @@ def decode(data: bytes, name: str) -> Image.Image:
         raise ImageError(_explain_unidentified(data, name)) from error
     except _DAMAGE as error:
         raise ImageError(
-            f"{name} is damaged or cut off ({error}). Download or copy it again."
+            f"{name} is damaged or cut off. Download or copy it again."
         ) from error
 
 

@@ -36,15 +36,13 @@ def is_offline() -> bool:
     return os.environ.get("COURSEAI_OFFLINE", "").strip() not in ("", "0")
 
 
-def fetch(
-    url: str, max_bytes: int, seconds: float | None = None, progress: str = ""
-) -> bytes:
+def fetch(url: str, max_bytes: int, seconds: float, progress: str = "") -> bytes:
     """Downloads a file into memory.
 
     Args:
         url: An http or https address.
         max_bytes: Largest size to accept.
-        seconds: Longest duration of the download; None for no limit.
+        seconds: Longest duration of the download.
         progress: Title of a progress bar on the notebook's page or on stdout; without
             a title there is none.
 
@@ -124,11 +122,11 @@ def _check_status(response: requests.Response, url: str) -> None:
 
 
 def _read_body(
-    response: requests.Response, max_bytes: int, seconds: float | None, progress: str
+    response: requests.Response, max_bytes: int, seconds: float, progress: str
 ) -> bytes:
     length = response.headers.get("Content-Length", "")
     announced = int(length) if length.isdecimal() else 0
-    deadline = time.monotonic() + (seconds or float("inf"))
+    deadline = time.monotonic() + seconds
     body = bytearray()
     with tqdm(
         desc=progress,

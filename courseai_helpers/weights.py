@@ -21,6 +21,7 @@ from courseai_helpers.storage import store
 WEIGHTS_URL = ResNet18_Weights.IMAGENET1K_V1.url
 WEIGHTS_SHA256 = "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"
 MAX_BYTES = 100_000_000
+MAX_SECONDS = 900.0  # 45 MB at the pace of a bad telephone line
 # What torch.load raises on damaged or foreign files.
 _DAMAGE = (
     pickle.UnpicklingError,
@@ -83,7 +84,7 @@ def _find_or_fetch() -> bytes:
             f"The weights kept in {path} are damaged: their hash is not the expected "
             "one. They are downloaded again."
         )
-    data = fetch(WEIGHTS_URL, MAX_BYTES, progress="ResNet-18 weights")
+    data = fetch(WEIGHTS_URL, MAX_BYTES, MAX_SECONDS, "ResNet-18 weights")
     if not _is_intact(data):
         raise DownloadError(
             f"What came from {WEIGHTS_URL} is damaged: its hash is not the expected "

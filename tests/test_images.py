@@ -36,7 +36,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An online computer with an empty cache and no proxy."""
     monkeypatch.setenv("COURSEAI_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.delenv("COURSEAI_OFFLINE")
+    monkeypatch.delenv("COURSEAI_OFFLINE", raising=False)
     monkeypatch.setattr(downloads, "_silent_since", {})
     photos._tell_not_kept.cache_clear()
     return tmp_path / "cache"

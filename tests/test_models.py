@@ -51,7 +51,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published) -> Path:
     """An online computer with an empty cache; the path that the weights will have."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.delenv("COURSEAI_OFFLINE")
+    monkeypatch.delenv("COURSEAI_OFFLINE", raising=False)
     monkeypatch.delenv("COURSEAI_WEIGHTS", raising=False)
     monkeypatch.setattr(downloads, "_silent_since", {})
     digest = hashlib.sha256(published[1]).hexdigest()
