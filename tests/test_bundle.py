@@ -16,7 +16,7 @@ import pytest
 from conftest import ASSIGNMENT
 
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
-# Shorter lines are found in any program; grading code is more of a program than answers.
+# Shorter lines are found in any program, and grading code is more of one than answers.
 SHORTEST = {"reference": 24, "grading": 40}
 HARMLESS = {"left, top, right, bottom = box"}  # Gives nothing away either.
 
