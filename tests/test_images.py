@@ -105,6 +105,7 @@ def test_a_picture_of_any_mode_can_be_prepared(mode: str):
     ("levels", "expected"),
     [
         (np.full((9, 9), 32768, np.uint16), 128),
+        (np.full((9, 9), 200, np.uint16), 1),
         (np.full((9, 9), 200, np.int32), 200),
         (np.full((9, 9), 0.5, np.float32), 128),
         (np.full((9, 9), 100.0, np.float32), 100),
