@@ -44,3 +44,15 @@ c.ExecutePreprocessor.iopub_timeout = 30
 
 # Time stamps would make every generated solution differ from the last.
 c.ExecutePreprocessor.record_timing = False
+
+# Student code is not to be trusted: it runs in a sandbox, in a kernel that is forked
+# from a warm process. The others are nbgrader's own, in its own order.
+c.Autograde.autograde_preprocessors = [
+    "courseai_helpers.grading.execute.SandboxedExecute",
+    "nbgrader.preprocessors.IgnorePattern",
+    "nbconvert.preprocessors.ClearMetadataPreprocessor",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]

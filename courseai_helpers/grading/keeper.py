@@ -1,0 +1,163 @@
+"""Keeps one kernel: builds its sandbox, forks it, watches it, reports its end."""
+
+import json
+import os
+import select
+import signal
+import socket
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from courseai_helpers.grading import confinement
+from courseai_helpers.grading.kernel_main import become_kernel
+from courseai_helpers.grading.sandbox import RUN, Limits, build_sandbox
+
+WATCH_INTERVAL = 0.1  # seconds
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class Usage:
+    """What all processes in a sandbox use together: bytes, threads, seconds."""
+
+    resident: int = 0
+    threads: int = 0
+    cpu_seconds: float = 0.0
+
+
+def keep_kernel(channel: socket.socket, request: dict) -> None:
+    """Runs one kernel from its start to its end.
+
+    Sends a message in JSON when the kernel has started and one when it has ended.
+
+    Args:
+        channel: Where the requester sends the numbers of signals and reads the
+            messages. When it is closed, the kernel is killed.
+        request: "limits", "key" (of the connection) and "submission" (a path or None).
+    """
+    limits = Limits(**request["limits"])
+    submission = request["submission"] and Path(request["submission"])
+    sandbox = None
+    try:
+        sandbox = build_sandbox(submission, limits)
+        confinement.join_sandbox(sandbox.first_handle)
+        kernel = os.fork()
+        if kernel == 0:
+            run_kernel(request["key"], limits)
+        send(channel, pid=kernel, path=f"/proc/{sandbox.first}/root{RUN}/socket")
+        send(channel, **watch(kernel, channel, limits))
+    except BrokenPipeError:
+        pass  # the requester is gone
+    except OSError as error:
+        send(channel, error=str(error))
+    finally:
+        if sandbox:
+            sandbox.close()
+
+
+def run_kernel(key: str, limits: Limits) -> None:
+    """Becomes the kernel, and never returns into the keeper's code."""
+    ports = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+    connection = {
+        "transport": "ipc",
+        "ip": f"{RUN}/socket",
+        "key": key,
+        "signature_scheme": "hmac-sha256",
+        **{port: number for number, port in enumerate(ports, start=1)},
+    }
+    try:
+        become_kernel(connection, limits)
+    except BaseException:  # nothing may get from here into the keeper's code
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def send(channel: socket.socket, **report: object) -> None:
+    """Sends a message to the requester."""
+    channel.sendall(json.dumps(report).encode())
+
+
+def watch(kernel: int, channel: socket.socket, limits: Limits) -> dict:
+    """Waits for the kernel's end, passes signals on and enforces the limits.
+
+    Returns:
+        "status", as of os.waitstatus_to_exitcode; "cause", why it had to end, or None;
+        "cpu_seconds" and "peak_memory" in bytes of the kernel's own process.
+    """
+    start = time.monotonic()
+    cause = None
+    handle = os.pidfd_open(kernel)
+    while True:
+        ready, _, _ = select.select([channel, handle], [], [], WATCH_INTERVAL)
+        if handle in ready:
+            break
+        if channel in ready:
+            if number := channel.recv(64):
+                os.kill(kernel, int(number))
+            else:
+                cause = "nobody waits for it any more"
+        cause = cause or find_excess(limits, time.monotonic() - start)
+        if cause:
+            os.kill(kernel, signal.SIGKILL)
+            break
+    _, status, usage = os.wait4(kernel, 0)
+    return {
+        "status": os.waitstatus_to_exitcode(status),
+        "cause": cause,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_memory": usage.ru_maxrss * 1024,
+    }
+
+
+def find_excess(limits: Limits, seconds: float) -> str | None:
+    """Returns which limit the processes in this sandbox exceed, if any."""
+    usage = measure_usage()
+    if usage.threads > 2 * limits.processes:
+        return f"it started more than {limits.processes} processes and threads"
+    if usage.cpu_seconds > limits.cpu_seconds:
+        return f"it used more than {limits.cpu_seconds} s of CPU time"
+    if seconds > limits.wall_seconds:
+        return f"it ran for more than {limits.wall_seconds} s"
+    # Pages shared with the warm parent count as resident; a closer look is costly.
+    if usage.resident > limits.memory and measure_private_memory() > limits.memory:
+        return f"it was out of memory: it may use {limits.memory / 2**20:.0f} MiB"
+    return None
+
+
+def list_processes() -> list[Path]:
+    """Returns the /proc directories of the processes in this sandbox."""
+    return [path for path in Path("/proc").iterdir() if path.name.isdecimal()]
+
+
+def measure_usage() -> Usage:
+    """Adds up what the processes in this sandbox use."""
+    total = Usage()
+    for process in list_processes():
+        try:
+            # The name, in parentheses, may hold anything.
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        user, system, *of_children = map(int, fields[11:15])
+        total.cpu_seconds += (user + system + sum(of_children)) / TICKS
+        total.threads += int(fields[17])
+        total.resident += int(fields[21]) * PAGE
+    return total
+
+
+def measure_private_memory() -> int:
+    """Returns the bytes that no process outside of this sandbox shares."""
+    total = 0
+    for process in list_processes():
+        try:
+            lines = (process / "smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            if line.startswith(("Private_Dirty:", "Pss_Shmem:")):
+                total += int(line.split()[1]) * 1024
+    return total

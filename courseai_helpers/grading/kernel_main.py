@@ -1,0 +1,52 @@
+"""Becomes a student's IPython kernel, in a process that has just been forked."""
+
+import json
+import os
+import random
+import sys
+from pathlib import Path
+
+from courseai_helpers.grading import confinement
+from courseai_helpers.grading.sandbox import RUN, Limits
+
+CONNECTION_FILE = f"{RUN}/connection.json"
+
+
+def become_kernel(connection: dict, limits: Limits) -> None:
+    """Turns this process into a kernel; doesn't return.
+
+    Args:
+        connection: The content of the kernel's connection file.
+        limits: What the kernel may use.
+    """
+    os.setsid()
+    confinement.enter_work_folder()
+    confinement.drop_rights()
+    os.environ.clear()
+    os.environ.update(confinement.make_kernel_environment())
+    Path(CONNECTION_FILE).write_text(json.dumps(connection))
+    options = ["-f", CONNECTION_FILE, "--HistoryManager.hist_file=:memory:"]
+    confinement.set_limits(limits)
+    confinement.keep_only_standard_streams()
+    forget_random_state()
+    run_kernel(options)
+
+
+def run_kernel(options: list[str]) -> None:
+    """Runs an IPython kernel like the one that `python -m ipykernel` starts."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    sys.argv = ["ipykernel", *options]
+    sys.path[0:0] = [""]
+    IPKernelApp.launch_instance(options)
+    os._exit(0)
+
+
+def forget_random_state() -> None:
+    """Seeds what a new interpreter seeds from the system's entropy."""
+    import numpy
+    import torch
+
+    random.seed()
+    numpy.random.seed()
+    torch.seed()

@@ -1,0 +1,81 @@
+"""Runs code in kernels that are in sandboxes."""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from courseai_helpers.grading.execute import SandboxedKernelManager
+from courseai_helpers.grading.provisioner import SandboxProvisioner
+
+needs_sandbox = pytest.mark.skipif(
+    shutil.which("bwrap") is None, reason="bubblewrap is not installed"
+)
+
+
+@dataclass
+class Answer:
+    """What a kernel did with a piece of code."""
+
+    text: str = ""
+    error: str = ""
+    alive: bool = True
+    report: dict | None = None
+
+
+def run_inside(
+    submission: Path, *sources: str, timeout: float = 60, **limits: int
+) -> Answer:
+    """Runs code in a kernel in a sandbox of its own.
+
+    Args:
+        submission: The folder that the kernel gets to see.
+        *sources: What to run, one after another.
+        timeout: Seconds for each of them.
+        **limits: Those of the sandbox's limits that differ from the usual ones.
+    """
+    return asyncio.run(run_async(submission, sources, timeout, limits))
+
+
+async def run_async(submission, sources, timeout, limits) -> Answer:
+    """Does what run_inside promises."""
+    manager = SandboxedKernelManager()
+    manager.provisioner = SandboxProvisioner(
+        parent=manager, kernel_id="test", kernel_spec=manager.kernel_spec, **limits
+    )
+    await manager.start_kernel(cwd=str(submission))
+    client = manager.client()
+    client.start_channels()
+    answer = Answer()
+    try:
+        await client.wait_for_ready(timeout=120)
+        for source in sources:
+            await execute(client, source, answer, timeout)
+    finally:
+        answer.alive = await manager.is_alive()
+        answer.report = manager.provisioner.report
+        client.stop_channels()
+        await manager.shutdown_kernel(now=True)
+    return answer
+
+
+async def execute(client, source: str, answer: Answer, timeout: float) -> None:
+    """Executes code and collects its output, until it ends or the kernel does."""
+
+    def collect(message):
+        content = message["content"]
+        if message["msg_type"] == "stream":
+            answer.text += content["text"]
+        elif message["msg_type"] == "error":
+            answer.error = f"{content['ename']}: {content['evalue']}"
+
+    running = asyncio.ensure_future(
+        client.execute_interactive(source, output_hook=collect, timeout=timeout)
+    )
+    while not running.done():
+        await asyncio.wait([running], timeout=0.2)
+        if not await client.is_alive():
+            running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,227 @@
+"""What student code can't do: real kernels try it."""
+
+import functools
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import kernels
+import pytest
+
+import courseai_helpers
+from courseai_helpers.grading import sandbox
+
+pytestmark = kernels.needs_sandbox
+PACKAGE = Path(courseai_helpers.__file__).parent
+
+
+@pytest.fixture
+def run_inside(tmp_path):
+    """Runs code in a kernel that sees the folder "submission" of the test's own."""
+    submission = tmp_path / "submission"
+    submission.mkdir()
+    return functools.partial(kernels.run_inside, submission)
+
+
+def count_processes(words: str) -> int:
+    """Counts the processes that have these words in their command line."""
+    found = subprocess.run(["pgrep", "-fc", "--", words], capture_output=True)
+    return int(found.stdout)
+
+
+def wait_for_processes(words: str, count: int) -> bool:
+    """Returns whether, within ten seconds, only `count` such processes are left."""
+    deadline = time.monotonic() + 10
+    while count_processes(words) != count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return count_processes(words) == count
+
+
+def test_the_network_is_out_of_reach(run_inside):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        answer = run_inside(
+            f"import socket; socket.create_connection(('127.0.0.1', {port}), 5)"
+        )
+    assert "ConnectionRefusedError" in answer.error
+    answer = run_inside("import socket; socket.create_connection(('1.1.1.1', 53), 5)")
+    assert "Network is unreachable" in answer.error
+
+
+def test_only_the_submission_is_visible_and_not_its_notebook(run_inside, tmp_path):
+    (tmp_path / "submission" / "data.csv").write_text("1,2\n")
+    (tmp_path / "submission" / "lesson.ipynb").write_text("hidden tests")
+    (tmp_path / "secret.txt").write_text("another student's work")
+    answer = run_inside(
+        "import os; print(open('data.csv').read(), os.listdir('.'))",
+        f"print(os.path.exists({str(tmp_path)!r}))",
+        "try: print(open('/run/submission/lesson.ipynb').read())\n"
+        "except PermissionError: pass",
+    )
+    assert "1,2" in answer.text and "['data.csv']" in answer.text
+    assert "False" in answer.text and "hidden tests" not in answer.text
+
+
+def test_the_solutions_are_not_visible(run_inside):
+    assert list((PACKAGE / "reference").iterdir())
+    answer = run_inside(f"import os; print(os.listdir({str(PACKAGE / 'reference')!r}))")
+    assert answer.text == "[]\n"
+
+
+def test_the_system_is_read_only(run_inside):
+    places = ["/", "/usr", "/etc", "/dev", "/proc/sys/kernel", sys.prefix, str(PACKAGE)]
+    answer = run_inside(
+        "from pathlib import Path\n"
+        f"for place in {places!r}:\n"
+        "    try: Path(place, 'new').write_text('x'); print('wrote', place)\n"
+        "    except OSError: print('refused')"
+    )
+    assert answer.text.split() == ["refused"] * len(places)
+
+
+def test_what_a_student_writes_stays_in_memory(run_inside, tmp_path):
+    answer = run_inside(
+        "from pathlib import Path\n"
+        "Path('plot.txt').write_text('x'); Path('/tmp/plot.txt').write_text('x')\n"
+        "print(Path('plot.txt').exists())"
+    )
+    assert answer.text == "True\n"
+    assert not list((tmp_path / "submission").iterdir())
+    assert not Path("/tmp/plot.txt").exists()
+
+
+def test_the_environment_is_clean(run_inside, monkeypatch):
+    monkeypatch.setenv("COURSEAI_TEST_SECRET", "hunter2")
+    answer = run_inside(
+        "import os; print(os.environ)",
+        "from pathlib import Path\n"
+        "for p in Path('/proc').glob('[0-9]*/environ'):\n"
+        "    try: print(p.read_bytes())\n"
+        "    except OSError: pass",
+    )
+    assert "OMP_NUM_THREADS" in answer.text and "hunter2" not in answer.text
+
+
+def test_other_processes_are_invisible(run_inside):
+    answer = run_inside(
+        "from pathlib import Path\n"
+        "print([p.read_bytes() for p in Path('/proc').glob('[0-9]*/cmdline')])",
+    )
+    commands = eval(answer.text)
+    assert sum(b"cat" in command for command in commands) == 2  # bubblewrap's own two
+    assert len(commands) == 3  # and the kernel
+
+
+def test_a_kernel_has_no_rights_to_gain(run_inside):
+    answer = run_inside(
+        "import ctypes, os\n"
+        "lines = open('/proc/self/status').read().splitlines()\n"
+        "wanted = ('CapEff', 'NoNewPrivs')\n"
+        "print([line.split()[1] for line in lines if line.startswith(wanted)])",
+        "print(os.getuid() != 0)",
+        "print(ctypes.CDLL(None).unshare(0x10000000))  # a user namespace",
+    )
+    assert "['0000000000000000', '1']" in answer.text
+    assert answer.text.endswith("True\n-1\n")
+
+
+def test_one_kernel_has_no_open_files_of_another(run_inside):
+    answer = run_inside(
+        "import os\n"
+        "for fd in os.listdir('/proc/self/fd'):\n"
+        "    try: print(os.readlink(f'/proc/self/fd/{fd}'))\n"
+        "    except OSError: pass"
+    )
+    allowed = ("socket:", "pipe:", "anon_inode:", "/dev/null", "/proc/")
+    assert all(line.startswith(allowed) for line in answer.text.split())
+
+
+def test_too_much_memory_is_an_error_and_not_the_machine_s_end(run_inside):
+    answer = run_inside("x = bytearray(4 * 2**30)", "print('still here')", memory=2**29)
+    assert "MemoryError" in answer.error and "still here" in answer.text
+    answer = run_inside(
+        "import torch; torch.ones(2**30)", "print('here')", memory=2**29
+    )
+    assert "allocate memory" in answer.error and "here" in answer.text
+
+
+def test_memory_is_counted_over_all_processes(run_inside):
+    answer = run_inside(
+        "import os, time\n"
+        "for _ in range(6):\n"
+        "    if os.fork() == 0:\n"
+        "        x = b'x' * 2**28; time.sleep(60); os._exit(0)\n"
+        "time.sleep(60)",
+        memory=2**29,
+    )
+    assert not answer.alive and "out of memory" in answer.report["cause"]
+
+
+def test_a_fork_bomb_ends(run_inside):
+    run_inside("1")
+    before = count_processes(f"^{sys.executable} .*grading.forkserver")
+    answer = run_inside(
+        "import os, time\nwhile True:\n"
+        "    try: os.fork()\n"
+        "    except OSError: time.sleep(0.01)",
+        timeout=5,
+        processes=40,
+    )
+    assert answer.report is None or "40 processes" in answer.report["cause"]
+    # The kernels of other tests' servers may run at the same time; bombs do not.
+    assert wait_for_processes(f"^{sys.executable} .*grading.forkserver", before)
+
+
+def test_an_endless_loop_runs_out_of_cpu_time(run_inside):
+    answer = run_inside("while True: pass", cpu_seconds=4)
+    assert not answer.alive and "CPU time" in answer.report["cause"]
+
+
+def test_a_kernel_that_sleeps_runs_out_of_time(run_inside):
+    answer = run_inside("import time; time.sleep(60)", wall_seconds=3)
+    assert not answer.alive and "3 s" in answer.report["cause"]
+
+
+@pytest.mark.parametrize("place", ["/tmp", ".", "/dev/shm"])
+def test_files_are_limited(run_inside, place):
+    answer = run_inside(
+        f"for i in range(8):\n    open('{place}/f%d' % i, 'wb').write(b'x' * 2**20)",
+        disk=2**22,
+    )
+    assert "No space left on device" in answer.error
+    answer = run_inside(
+        f"import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"open('{place}/f', 'wb').write(b'x' * 2**21)",
+        file_size=2**20,
+    )
+    assert "File too large" in answer.error
+
+
+def test_nothing_outlives_the_kernel(run_inside):
+    answer = run_inside(
+        "import subprocess\n"
+        "subprocess.Popen(['sleep', '98765'], start_new_session=True)\n"
+        "print('started')"
+    )
+    assert "started" in answer.text
+    assert wait_for_processes("^sleep 98765$", 0)
+
+
+def test_without_bubblewrap_nothing_is_run_and_the_message_helps(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    sandbox.require_sandbox.cache_clear()
+    with pytest.raises(sandbox.SandboxError, match="apt install bubblewrap.*no-sand"):
+        sandbox.require_sandbox()
+
+
+def test_a_sandbox_that_cannot_be_built_is_none(monkeypatch, tmp_path):
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'No permission to create namespace' >&2; exit 1")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    sandbox.require_sandbox.cache_clear()
+    with pytest.raises(sandbox.SandboxError, match="No permission to create namesp"):
+        sandbox.require_sandbox()
