@@ -13,7 +13,7 @@ import pytest
 from conftest import ASSIGNMENT, copy_course
 from nbgrader.api import Gradebook
 
-from courseai_helpers.grading.demo import fill_in, plan_submissions
+from courseai_helpers.grading.demo import choose_sandbox, fill_in, plan_submissions
 from courseai_helpers.grading.gradebook import Score, read_scores
 
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
@@ -73,7 +73,7 @@ def loop(root, run, tmp_path_factory) -> Loop:
         study(student, "submit")
     instruct("list", "--inbound")
     instruct("collect", ASSIGNMENT)
-    instruct("autograde", ASSIGNMENT)
+    instruct("autograde", ASSIGNMENT, *choose_sandbox())
     database = instructor / "gradebook.db"
     autograded = read_scores(database, ASSIGNMENT)
     grade_by_hand(database)
