@@ -2,10 +2,13 @@
 
 import asyncio
 import shutil
+import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from jupyter_client import AsyncKernelManager
 
 from courseai_helpers.grading.execute import SandboxedKernelManager
 from courseai_helpers.grading.provisioner import SandboxProvisioner
@@ -41,11 +44,14 @@ def run_inside(
 
 async def run_async(submission, sources, timeout, limits) -> Answer:
     """Does what run_inside promises."""
-    manager = SandboxedKernelManager()
-    manager.provisioner = SandboxProvisioner(
-        parent=manager, kernel_id="test", kernel_spec=manager.kernel_spec, **limits
-    )
-    await manager.start_kernel(cwd=str(submission))
+    if limits is None:
+        manager = AsyncKernelManager()
+    else:
+        manager = SandboxedKernelManager()
+        manager.provisioner = SandboxProvisioner(
+            parent=manager, kernel_id="test", kernel_spec=manager.kernel_spec, **limits
+        )
+    await manager.start_kernel(cwd=submission and str(submission))
     client = manager.client()
     client.start_channels()
     answer = Answer()
@@ -55,10 +61,15 @@ async def run_async(submission, sources, timeout, limits) -> Answer:
             await execute(client, source, answer, timeout)
     finally:
         answer.alive = await manager.is_alive()
-        answer.report = manager.provisioner.report
+        answer.report = getattr(manager.provisioner, "report", None)
         client.stop_channels()
         await manager.shutdown_kernel(now=True)
     return answer
+
+
+def run_cold(*sources: str) -> Answer:
+    """Runs code in a kernel that Jupyter starts its own way."""
+    return asyncio.run(run_async(None, sources, 60, None))
 
 
 async def execute(client, source: str, answer: Answer, timeout: float) -> None:
@@ -79,3 +90,17 @@ async def execute(client, source: str, answer: Answer, timeout: float) -> None:
         if not await client.is_alive():
             running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+def count_processes(words: str) -> int:
+    """Counts the processes that have these words in their command line."""
+    found = subprocess.run(["pgrep", "-fc", "--", words], capture_output=True)
+    return int(found.stdout)
+
+
+def wait_for_processes(words: str, count: int, seconds: float = 10) -> bool:
+    """Returns whether, before long, just `count` such processes are left."""
+    deadline = time.monotonic() + seconds
+    while count_processes(words) != count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return count_processes(words) == count

@@ -3,9 +3,7 @@
 import functools
 import os
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import kernels
@@ -24,20 +22,6 @@ def run_inside(tmp_path):
     submission = tmp_path / "submission"
     submission.mkdir()
     return functools.partial(kernels.run_inside, submission)
-
-
-def count_processes(words: str) -> int:
-    """Counts the processes that have these words in their command line."""
-    found = subprocess.run(["pgrep", "-fc", "--", words], capture_output=True)
-    return int(found.stdout)
-
-
-def wait_for_processes(words: str, count: int) -> bool:
-    """Returns whether, within ten seconds, only `count` such processes are left."""
-    deadline = time.monotonic() + 10
-    while count_processes(words) != count and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return count_processes(words) == count
 
 
 def test_the_network_is_out_of_reach(run_inside):
@@ -162,7 +146,7 @@ def test_memory_is_counted_over_all_processes(run_inside):
 
 def test_a_fork_bomb_ends(run_inside):
     run_inside("1")
-    before = count_processes(f"^{sys.executable} .*grading.forkserver")
+    before = kernels.count_processes(f"^{sys.executable} .*grading.forkserver")
     answer = run_inside(
         "import os, time\nwhile True:\n"
         "    try: os.fork()\n"
@@ -172,7 +156,7 @@ def test_a_fork_bomb_ends(run_inside):
     )
     assert answer.report is None or "40 processes" in answer.report["cause"]
     # The kernels of other tests' servers may run at the same time; bombs do not.
-    assert wait_for_processes(f"^{sys.executable} .*grading.forkserver", before)
+    assert kernels.wait_for_processes(f"^{sys.executable} .*grading.forkserver", before)
 
 
 def test_an_endless_loop_runs_out_of_cpu_time(run_inside):
@@ -207,7 +191,7 @@ def test_nothing_outlives_the_kernel(run_inside):
         "print('started')"
     )
     assert "started" in answer.text
-    assert wait_for_processes("^sleep 98765$", 0)
+    assert kernels.wait_for_processes("^sleep 98765$", 0)
 
 
 def test_without_bubblewrap_nothing_is_run_and_the_message_helps(monkeypatch):

@@ -34,7 +34,7 @@ SYSTEM = (
 )
 CLONE_NEWUSER = 0x10000000
 
-libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
 
 class SandboxError(CourseError):
