@@ -37,6 +37,32 @@ def make_parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="grade three submissions, in demo/")
     demo.set_defaults(run=run_demo)
+
+    grade = commands.add_parser(
+        "grade", help="grade every submission that is new or has changed"
+    )
+    grade.add_argument("assignment", help="such as visualizing_features")
+    grade.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many submissions to execute at the same time (1)",
+    )
+    grade.add_argument(
+        "--scheduler",
+        metavar="tcp://HOST:PORT",
+        help="execute them on the workers of this Dask scheduler instead",
+    )
+    grade.add_argument(
+        "--force", action="store_true", help="grade also what is graded already"
+    )
+    grade.add_argument(
+        "--no-sandbox",
+        action="store_true",
+        help="let student code run with your own rights, on your own risk",
+    )
+    grade.set_defaults(run=run_grade)
     return parser
 
 
@@ -60,6 +86,22 @@ def run_demo(options: argparse.Namespace) -> int:
 
     run_demonstration(Path.cwd())
     return 0
+
+
+def run_grade(options: argparse.Namespace) -> int:
+    """Grades a class; fails if a submission is left that should have a score."""
+    from courseai_helpers.grading.run import grade_class
+
+    outcome = grade_class(
+        Path.cwd(),
+        options.assignment,
+        jobs=options.jobs,
+        scheduler=options.scheduler,
+        force=options.force,
+        sandbox=not options.no_sandbox,
+    )
+    print(outcome.describe())
+    return 1 if outcome.failed else 0
 
 
 def explain_missing(module: str | None) -> str:

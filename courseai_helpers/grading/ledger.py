@@ -1,0 +1,115 @@
+"""Remembers, in the gradebook's database, which version of a submission was graded.
+
+The entry is written in the transaction that writes the scores: after a run that was
+killed, both are there or neither is.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import Column, Float, MetaData, String, Table, Text, text
+
+from courseai_helpers.grading.course import CourseError
+
+TABLE = Table(
+    "courseai_submissions",
+    MetaData(),
+    Column("assignment", String(128), primary_key=True),
+    Column("student", String(128), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("refused", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("failures", Text, nullable=False),
+)
+LOCK = 3_030_815  # any number: PostgreSQL's name for the lock on this database
+
+
+@dataclass
+class Entry:
+    """What is known of a submission that was graded, or refused.
+
+    Attributes:
+        fingerprint: A hash of all that was submitted.
+        refused: Why it could not be graded at all, or nothing.
+        seconds: How long its execution took.
+        failures: Cause and message for each cell that failed, by its name.
+    """
+
+    fingerprint: str
+    refused: str = ""
+    seconds: float = 0.0
+    failures: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def create_table(engine: sqlalchemy.Engine) -> None:
+    """Creates the table, if it is not there."""
+    TABLE.metadata.create_all(engine)
+
+
+def read_entries(engine: sqlalchemy.Engine, assignment: str) -> dict[str, Entry]:
+    """Returns the entries of an assignment, by the students' ids."""
+    query = TABLE.select().where(TABLE.c.assignment == assignment)
+    with engine.connect() as connection:
+        return {
+            row.student: Entry(
+                row.fingerprint, row.refused, row.seconds, json.loads(row.failures)
+            )
+            for row in connection.execute(query)
+        }
+
+
+def write_entry(url: str, assignment: str, student: str, entry: Entry) -> None:
+    """Writes an entry, in the transaction that the gradebook's URL is for."""
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        mine = (TABLE.c.assignment == assignment) & (TABLE.c.student == student)
+        connection.execute(TABLE.delete().where(mine))
+        values = vars(entry) | {"failures": json.dumps(entry.failures)}
+        names = {"assignment": assignment, "student": student}
+        connection.execute(TABLE.insert().values(**names, **values))
+    engine.dispose()
+
+
+@contextlib.contextmanager
+def hold_course(course: Path, engine: sqlalchemy.Engine) -> Iterator[None]:
+    """Makes sure that this is the only run that writes to the gradebook.
+
+    Raises:
+        CourseError: if there is another one.
+    """
+    with (course / ".grading.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise CourseError(
+                f"Another run is grading this course already ({file.read().strip()}). "
+                "Wait for it, or stop it, and run the same command again."
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        with hold_database(engine):
+            yield
+
+
+@contextlib.contextmanager
+def hold_database(engine: sqlalchemy.Engine) -> Iterator[None]:
+    """Does the same among the machines that share a PostgreSQL server."""
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    with engine.connect() as connection:
+        held = connection.execute(text(f"SELECT pg_try_advisory_lock({LOCK})"))
+        if not held.scalar():
+            raise CourseError(
+                "Another run, perhaps on another machine, is writing to the gradebook "
+                "already. Wait for it, or stop it, and run the same command again."
+            )
+        yield

@@ -1,0 +1,64 @@
+"""Lets everything that nbgrader does to a gradebook be one transaction.
+
+nbgrader opens the gradebook anew in every step and commits after every change. Through
+a URL that names the plugin below, all of these share one connection, and nothing is
+committed until the end.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import sqlalchemy
+from sqlalchemy.engine import CreateEnginePlugin, make_url
+from sqlalchemy.pool import StaticPool
+
+PLUGIN = "courseai_transaction"
+
+
+class SharedConnection(CreateEnginePlugin):
+    """Makes an engine use the connection that `open_transaction` has opened."""
+
+    current = None  # the open DBAPI connection
+
+    def __init__(self, url, kwargs):
+        super().__init__(url, kwargs)
+        connection = type(self).current
+        if connection is None:
+            raise RuntimeError("A gradebook's URL was used after its transaction.")
+        kwargs.update(
+            creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None
+        )
+
+    def update_url(self, url):
+        """Hides the plugin's name from the database."""
+        return url.difference_update_query(["plugin"])
+
+    def engine_created(self, engine):
+        """Leaves it to `open_transaction` to end the transaction."""
+        for action in ("do_commit", "do_rollback", "do_close", "do_terminate"):
+            setattr(engine.dialect, action, lambda connection: None)
+
+
+sqlalchemy.dialects.plugins.register(PLUGIN, __name__, SharedConnection.__name__)
+
+
+@contextlib.contextmanager
+def open_transaction(engine: sqlalchemy.Engine) -> Iterator[str]:
+    """Opens a transaction for code that opens the gradebook by its URL.
+
+    Everything is committed in the end, or nothing if an exception passes.
+
+    Yields:
+        The URL to open the gradebook with.
+    """
+    with engine.connect() as connection:
+        SharedConnection.current = connection.connection.dbapi_connection
+        try:
+            url = make_url(engine.url).update_query_dict({"plugin": PLUGIN})
+            yield url.render_as_string(hide_password=False)
+            connection.connection.dbapi_connection.commit()
+        except BaseException:
+            connection.connection.dbapi_connection.rollback()
+            raise
+        finally:
+            SharedConnection.current = None
