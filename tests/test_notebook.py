@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import time
 from pathlib import Path
 
 import nbformat
@@ -82,13 +81,20 @@ def test_the_notebook_runs_twice_in_one_kernel_in_time_and_without_a_warning(
     monkeypatch.delenv("MPLBACKEND")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(copied("source"), as_version=4)
+    # CPU seconds of a kernel with one thread: what the notebook takes on a quiet
+    # machine, however busy this one is.
+    clock = nbformat.v4.new_code_cell("import time; print(time.process_time())")
+    notebook.cells.append(clock)
     client = NotebookClient(
         notebook, timeout=120, resources={"metadata": {"path": tmp_path}}
     )
+    seconds = [0.0]
     with client.setup_kernel():
         for _ in ("first", "second"):
-            start = time.monotonic()
             for index, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, index)
-            assert time.monotonic() - start < SECONDS
             assert find_trouble(notebook) is None
+            seconds.append(float(notebook.cells[-1].outputs[0].text))
+    first, second = seconds[1], seconds[2] - seconds[1]
+    print(f"The notebook took {first:.1f} and {second:.1f} CPU seconds.")
+    assert max(first, second) < SECONDS
