@@ -63,6 +63,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="let student code run with your own rights, on your own risk",
     )
     grade.set_defaults(run=run_grade)
+
+    report = commands.add_parser(
+        "report", help="write a report on a graded class, in reports/"
+    )
+    report.add_argument("assignment", help="such as visualizing_features")
+    report.set_defaults(run=run_report)
     return parser
 
 
@@ -102,6 +108,15 @@ def run_grade(options: argparse.Namespace) -> int:
     )
     print(outcome.describe())
     return 1 if outcome.failed else 0
+
+
+def run_report(options: argparse.Namespace) -> int:
+    """Writes the report on a class."""
+    from courseai_helpers.grading.report import write_report
+
+    for path in write_report(Path.cwd(), options.assignment):
+        print(f"Wrote {path.relative_to(Path.cwd())}")
+    return 0
 
 
 def explain_missing(module: str | None) -> str:

@@ -264,8 +264,15 @@ def receive(run: ClassRun, future: Future, student: str, fingerprint: str) -> No
     executed: Submission = future.result()
     future.release()
     entry = Entry(fingerprint, "", executed.seconds, executed.list_failures())
-    with open_transaction(run.engine) as url:
-        staged = run.converter.record(executed, url)
-        write_entry(url, run.assignment, student, entry)
-        put_in_place(staged, run.converter.find_destination(student))
+    try:
+        with open_transaction(run.engine) as url:
+            staged = run.converter.record(executed, url)
+            write_entry(url, run.assignment, student, entry)
+            put_in_place(staged, run.converter.find_destination(student))
+    except (OSError, sqlalchemy.exc.OperationalError) as error:
+        raise CourseError(
+            f"The result for {student} can't be written: {error}. Nothing of it was "
+            f"kept, and the {len(run.outcome.graded)} before it are safe. Is the disk "
+            "full? Make room and run the same command again: it goes on from here."
+        ) from error
     run.outcome.graded.append(student)
