@@ -30,7 +30,9 @@ c.ClearSolutions.code_stub = {
 }
 
 # Double-clicking a Markdown cell opens it; students do not all know.
-c.ClearSolutions.text_stub = "*Double-click here and replace this line with your answer.*"
+c.ClearSolutions.text_stub = (
+    "*Double-click here and replace this line with your answer.*"
+)
 
 # Seconds for one cell. The default of 30 is too short for the live demonstration
 # on a slow or busy machine; an endless loop still ends.

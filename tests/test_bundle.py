@@ -16,9 +16,8 @@ import pytest
 from conftest import ASSIGNMENT
 
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
-# Shorter lines are found in any program, and grading code is more of one than answers.
-SHORTEST = {"reference": 24, "grading": 40}
-HARMLESS = {"left, top, right, bottom = box"}  # Gives nothing away either.
+SHORT = 24  # Shorter lines are found in any program.
+HARMLESS = {"left, top, right, bottom = box"}  # Names that give nothing away.
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +88,16 @@ def list_secret_lines(root: Path) -> dict[str, str]:
     secret, even if a solution or the reference has it as well.
     """
     secret, shown = split_cells(root / "source" / ASSIGNMENT / NOTEBOOK)
-    for package, shortest in SHORTEST.items():
+    for package, list_lines in (
+        ("reference", list_statements),
+        ("grading", list_docstrings),
+    ):
         for path in sorted((root / "courseai_helpers" / package).rglob("*.py")):
-            lines = (line for line in list_statements(path) if len(line) >= shortest)
-            secret |= dict.fromkeys(lines, f"{package}/{path.name}")
+            secret |= dict.fromkeys(list_lines(path), f"{package}/{path.name}")
     return {
         line: place
         for line, place in secret.items()
-        if line not in shown and line not in HARMLESS
+        if len(line) >= SHORT and line not in shown and line not in HARMLESS
     }
 
 
@@ -111,9 +112,9 @@ def split_cells(notebook: Path) -> tuple[dict[str, str], str]:
                 hidden = True
             elif "END SOLUTION" in line or "END HIDDEN TESTS" in line:
                 hidden = False
-            elif hidden and len(line) >= SHORTEST["reference"]:
+            elif hidden:
                 secret[line] = cell.id
-            elif not hidden:
+            else:
                 shown.append(line)
     return secret, "\n".join(shown)
 
@@ -138,6 +139,14 @@ def list_statements(path: Path) -> set[str]:
         )
     )
     return {lines[statement.lineno - 1].strip() for statement in statements}
+
+
+def list_docstrings(path: Path) -> set[str]:
+    """Returns the first line of every docstring: what marks a program as this one."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    found = (ast.get_docstring(node) for node in nodes if isinstance(node, documented))
+    return {docstring.splitlines()[0] for docstring in found if docstring}
 
 
 def find_leaks(secret: dict[str, str], texts: dict[str, str]) -> list[str]:

@@ -27,11 +27,12 @@ def commands(root) -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-def list_imports(paths: list[Path]) -> set[str]:
-    """Returns the top-level names that modules import."""
+def list_imports(paths: list[Path], lazy: bool) -> set[str]:
+    """Returns the top-level names that modules import: at once, or also when needed."""
     names = set()
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
+        module = ast.parse(path.read_text())
+        for node in ast.walk(module) if lazy else module.body:
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -39,13 +40,16 @@ def list_imports(paths: list[Path]) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def find_undeclared(paths: list[Path], requirements: list[str]) -> set[str]:
+def find_undeclared(
+    paths: list[Path], requirements: list[str], lazy: bool = False
+) -> set[str]:
     """Returns the imported modules that no requirement brings by its own name."""
     declared = {re.split(r"[=\[]", line)[0].lower() for line in requirements}
     brought = packages_distributions()
+    foreign = list_imports(paths, lazy) - sys.stdlib_module_names - {"courseai_helpers"}
     return {
         name
-        for name in list_imports(paths) - sys.stdlib_module_names - {"courseai_helpers"}
+        for name in foreign
         if not declared & {o.lower().replace("_", "-") for o in brought.get(name, [])}
     }
 
@@ -74,7 +78,9 @@ def test_conda_and_pip_users_get_the_same_versions(root, project):
 def test_every_dependency_is_pinned(project):
     extras = project["optional-dependencies"]
     for line in [*project["dependencies"], *sum(extras.values(), [])]:
-        assert re.fullmatch(r"[\w-]+==[\w.]+|courseai-helpers\[\w+\]", line), line
+        assert re.fullmatch(
+            r"[\w-]+(\[\w+\])?==[\w.]+|courseai-helpers\[\w+\]", line
+        ), line
 
 
 def test_students_get_every_module_that_their_package_imports(root, project):
@@ -86,6 +92,12 @@ def test_instructors_get_every_module_that_grading_imports(root, project):
     modules = sorted((root / "courseai_helpers").rglob("*.py"))
     instructor = project["optional-dependencies"]["instructor"]
     assert find_undeclared(modules, project["dependencies"] + instructor) == set()
+
+
+def test_some_extra_brings_every_module_that_is_imported_when_needed(root, project):
+    modules = sorted((root / "courseai_helpers").rglob("*.py"))
+    extras = sum(project["optional-dependencies"].values(), project["dependencies"])
+    assert find_undeclared(modules, extras, lazy=True) == set()
 
 
 def test_a_module_that_nobody_declared_is_noticed(tmp_path):
