@@ -1,88 +1,15 @@
-"""What the checks of the lesson share: watching a call, describing a value.
+"""What the checks of the lesson share: reading, describing and comparing values.
 
 The checks themselves stand in the notebook's test cells. They say what to look at,
 never the answer.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-
-
-@dataclass
-class Observation:
-    """What one call returned and what it left behind.
-
-    Attributes:
-        result: The return value; None if the call raised.
-        error: The exception that reached the caller, or None.
-        forward_passes: How many times each model among the arguments was run, in sum.
-        hooks_left: Hooks on the models after the call that were not there before.
-        hooks_lost: Hooks that were on the models before the call and are gone.
-        modes_changed: Names of the modules whose train/eval mode changed.
-        state_changed: Names of the parameters and buffers whose values changed.
-        inputs_changed: Positions of the tensor or array arguments that changed.
-    """
-
-    result: Any = None
-    error: Exception | None = None
-    forward_passes: int = 0
-    hooks_left: int = 0
-    hooks_lost: int = 0
-    modes_changed: list[str] = field(default_factory=list)
-    state_changed: list[str] = field(default_factory=list)
-    inputs_changed: list[int] = field(default_factory=list)
-
-
-def observe(function: Callable, *arguments: Any) -> Observation:
-    """Calls a function and reports its result, its exception and its side effects.
-
-    Args:
-        function: What to call.
-        *arguments: Its arguments. Every `torch.nn.Module` among them is watched, every
-            tensor and array is compared with a copy made before the call.
-    """
-    models = [value for value in arguments if isinstance(value, nn.Module)]
-    copies = [_copy(value) for value in arguments]
-    modes = [_modes(model) for model in models]
-    states = [_state(model) for model in models]
-    hooks = sum((_hooks(model) for model in models), Counter())
-    seen = Observation()
-
-    def count(module, inputs):
-        seen.forward_passes += 1
-
-    counters = [model.register_forward_pre_hook(count) for model in models]
-    try:
-        seen.result = function(*arguments)
-    except Exception as error:  # whatever it is, the check judges it
-        seen.error = error
-    finally:
-        for counter in counters:
-            counter.remove()
-    hooks_now = sum((_hooks(model) for model in models), Counter())
-    seen.hooks_left = (hooks_now - hooks).total()
-    seen.hooks_lost = (hooks - hooks_now).total()
-    for model, mode, state in zip(models, modes, states, strict=True):
-        seen.modes_changed += [
-            name for name, training in _modes(model).items() if training != mode[name]
-        ]
-        seen.state_changed += [
-            name
-            for name, value in _state(model).items()
-            if not _same(value, state[name])
-        ]
-    seen.inputs_changed = [
-        place
-        for place, (value, copy) in enumerate(zip(arguments, copies, strict=True))
-        if copy is not None and not _same(value, copy)
-    ]
-    return seen
 
 
 def describe(value: Any) -> str:
@@ -91,14 +18,18 @@ def describe(value: Any) -> str:
         kind = "tensor" if isinstance(value, torch.Tensor) else "NumPy array"
         dtype = str(value.dtype).removeprefix("torch.")
         text = f"a {dtype} {kind} of shape {list(value.shape)}"
-        numbers = _numbers(value)
+        numbers = read_numbers(value)
         if not numbers.size:
             return text
         if np.isnan(numbers).any():
             return f"{text} with {np.isnan(numbers).sum()} NaN values"
         return f"{text}, values from {numbers.min():.4g} to {numbers.max():.4g}"
-    if isinstance(value, list | tuple | dict):
+    if isinstance(value, dict):
+        return f"a dict with the keys {list(value)}"
+    if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of length {len(value)}"
+    if value is None:
+        return "nothing (None): is a return missing?"
     text = repr(value)
     shown = text if len(text) <= 60 else text[:57] + "..."
     return f"{shown} ({type(value).__name__})"
@@ -114,7 +45,7 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-5) -> str:
     """
     if not isinstance(got, torch.Tensor | np.ndarray):
         return f"expected {describe(expected)}, got {describe(got)}"
-    want, have = _numbers(expected), _numbers(got)
+    want, have = read_numbers(expected), read_numbers(got)
     if want.shape != have.shape:
         return f"expected shape {list(want.shape)}, got shape {list(have.shape)}"
     if np.isnan(have).any() and not np.isnan(want).any():
@@ -124,7 +55,7 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-5) -> str:
     gap = np.nan_to_num(np.abs(have - want), nan=np.inf)
     place = np.unravel_index(np.argmax(gap), gap.shape)
     index = [int(axis) for axis in place]
-    return f"at index {index}: expected {want[place]:.4g}, got {have[place]:.4g}"
+    return f"at index {index}: expected {want[place]:.6g}, got {have[place]:.6g}"
 
 
 def paper_net(
@@ -153,41 +84,65 @@ def paper_net(
     return nn.Sequential(parts).eval()
 
 
-def _numbers(value: torch.Tensor | np.ndarray) -> np.ndarray:
+def read_numbers(value: Any) -> np.ndarray:
+    """Returns the values of a tensor or an array as a float64 array.
+
+    Raises:
+        AssertionError: If it is neither, as the check that asked would say it.
+    """
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().double().numpy()
+    if not isinstance(value, np.ndarray):
+        raise AssertionError(f"expected a tensor or an array, got {describe(value)}")
     return np.asarray(value, dtype=float)
 
 
-def _copy(value: Any) -> torch.Tensor | np.ndarray | None:
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    return value.copy() if isinstance(value, np.ndarray) else None
+def read_heatmap(result: Any) -> np.ndarray:
+    """Returns the heatmap [H, W] of a pair (cam, target_class), whatever its form.
+
+    A tensor in the place of the array and axes of length 1 in front are let pass: a
+    check of their own judges them.
+
+    Raises:
+        AssertionError: If there is no such pair.
+    """
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise AssertionError(
+            f"expected the pair (cam, target_class), got {describe(result)}"
+        )
+    cam = read_numbers(result[0])
+    return cam.reshape(cam.shape[-2:]) if cam.ndim > 2 and len(cam) == 1 else cam
 
 
-def _same(value: torch.Tensor | np.ndarray, copy: torch.Tensor | np.ndarray) -> bool:
-    return bool(
-        value.shape == copy.shape
-        and np.array_equal(_numbers(value), _numbers(copy), equal_nan=True)
-    )
+def read_activation(result: Any, name: str) -> torch.Tensor | np.ndarray:
+    """Returns one activation out of the dict that holds it.
+
+    Raises:
+        AssertionError: If there is no tensor or array of this name.
+    """
+    if not isinstance(result, dict) or name not in result:
+        raise AssertionError(
+            f"expected a dict with an activation for {name!r}, got {describe(result)}"
+        )
+    read_numbers(result[name])
+    return result[name]
 
 
-def _modes(model: nn.Module) -> dict[str, bool]:
-    return {name: module.training for name, module in model.named_modules()}
+def read_classes(result: Any) -> list[tuple]:
+    """Returns a list of (class_index, probability, cam).
 
-
-def _state(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def _hooks(model: nn.Module) -> Counter:
-    """Counts the hooks on a model and on its parameters, each by place and identity."""
-    found = Counter()
-    for name, module in model.named_modules():
-        for kind, value in vars(module).items():
-            if kind.endswith("_hooks") and isinstance(value, dict):
-                found.update((name, kind, id(hook)) for hook in value.values())
-    for name, parameter in model.named_parameters():
-        for hook in (parameter._backward_hooks or {}).values():
-            found[(name, "parameter", id(hook))] += 1
-    return found
+    Raises:
+        AssertionError: If it is none.
+    """
+    entries = result if isinstance(result, list | tuple) else []
+    if not entries or any(
+        not isinstance(entry, list | tuple)
+        or len(entry) != 3
+        or not hasattr(entry[0], "__index__")
+        for entry in entries
+    ):
+        raise AssertionError(
+            "expected a list of (class_index, probability, cam), got "
+            f"{describe(result)}"
+        )
+    return list(entries)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers.checks import describe, difference, observe, paper_net
+from courseai_helpers.checks import describe, difference, paper_net
+from courseai_helpers.observing import observe
 
 
 @pytest.fixture
@@ -93,7 +94,8 @@ def test_an_exception_is_reported_with_what_was_left_behind(net):
         (torch.tensor([float("nan")]), "with 1 NaN values"),
         (torch.zeros(0, 3), "a float32 tensor of shape [0, 3]"),
         ([1, 2], "a list of length 2"),
-        (None, "None (NoneType)"),
+        ({"a": 1}, "a dict with the keys ['a']"),
+        (None, "nothing (None)"),
         ("x" * 100, "... (str)"),
     ],
 )
@@ -111,7 +113,7 @@ def test_a_difference_names_the_worst_index():
 def test_a_difference_in_shape_type_or_nan_is_told_first():
     want = torch.zeros(2, 3)
     assert difference(want, want.T) == "expected shape [2, 3], got shape [3, 2]"
-    assert "got None" in difference(want, None)
+    assert "nothing (None)" in difference(want, None)
     assert difference(want, want * float("nan")) == "6 of 6 values are NaN"
 
 

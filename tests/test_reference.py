@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers.checks import observe
 from courseai_helpers.grading import oracles
+from courseai_helpers.observing import observe
 from courseai_helpers.reference import visualizing_features as reference
 from courseai_helpers.reference.visualizing_features import (
     capture_activations,

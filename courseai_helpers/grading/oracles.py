@@ -30,8 +30,9 @@ def make_net(
 
     Args:
         head: "pool" (average pooling, linear: as in ResNet-18), "flatten" (flatten,
-            linear: its gradients vary in space) or "tanh" (average pooling, linear,
-            tanh, linear: its gradients depend on the image).
+            linear: its gradients vary in space), "tanh" (average pooling, linear, tanh,
+            linear: its gradients depend on the image) or "relu" (a rectifier in place,
+            then as "pool").
         seed: Seed of the weights.
         size: Height and width of the input, multiples of 4.
         stride: Stride of the two convolutions. With 1 the feature maps have the
@@ -67,6 +68,8 @@ def _make_head(head: str, cells: int) -> dict[str, nn.Module]:
     if head == "flatten":
         return {"flatten": nn.Flatten(), "fc": nn.Linear(CHANNELS * cells, CLASSES)}
     pooled = {"avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    if head == "relu":
+        return {"rectify": nn.ReLU(inplace=True)} | _make_head("pool", cells)
     if head == "pool":
         return pooled | {"fc": nn.Linear(CHANNELS, CLASSES)}
     return pooled | {
@@ -100,7 +103,8 @@ def channel_weights(
     The weight of channel k is the mean over the cells of d score / d activation:
     `fc.weight[c, k] / (h w)` after average pooling, the mean of its slice of
     `fc.weight[c]` after flattening, and by the chain rule
-    `sum_j fc.weight[c, j] (1 - t_j^2) hidden.weight[j, k] / (h w)` through the tanh.
+    `sum_j fc.weight[c, j] (1 - t_j^2) hidden.weight[j, k] / (h w)` through the tanh. A
+    rectifier lets the gradient pass in the share of the cells that is positive.
     """
     maps = feature_maps(net, image)
     row = net.fc.weight[target_class].detach()
@@ -108,6 +112,8 @@ def channel_weights(
         pooled = maps.mean(dim=(1, 2))
         tanh = torch.tanh(net.hidden.weight @ pooled + net.hidden.bias).detach()
         row = (row * (1 - tanh**2)) @ net.hidden.weight.detach()
+    elif hasattr(net, "rectify"):
+        row = row * (maps > 0).float().mean(dim=(1, 2))
     elif not hasattr(net, "avgpool"):
         return row.view_as(maps).mean(dim=(1, 2))
     return row / maps[0].numel()
@@ -130,49 +136,48 @@ def heatmap_of(weighted_sum: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
     return heat / heat.max() if heat.max() > 0 else heat
 
 
-def class_with(net: nn.Sequential, image: torch.Tensor, *, sign: str) -> int:
-    """Finds a class, not the predicted one, whose weighted sum has a given sign.
-
-    Args:
-        net: The network.
-        image: Its input.
-        sign: "mixed" (some cells above 0, some below) or "positive" (all above 0).
-
-    Raises:
-        LookupError: If there is none; take another seed.
-    """
-    with torch.no_grad():
-        predicted = int(net(image)[0].argmax())
-    maps = feature_maps(net, image)
-    for index in range(CLASSES):
-        heat = torch.einsum("k,khw->hw", channel_weights(net, image, index), maps)
-        fits = heat.min() > 0 if sign == "positive" else heat.max() > 0 > heat.min()
-        if fits and index != predicted:
-            return index
-    raise LookupError(f"no class with a {sign} heatmap: take another seed")
-
-
 def make_positive_case(
     head: str, *, seed: int
 ) -> tuple[nn.Sequential, torch.Tensor, int]:
-    """Builds a network, an image and a class with a heatmap positive everywhere.
+    """Builds a network, an image and a class, so that only channel weights matter.
 
-    Neither ReLU nor upsampling changes such a heatmap, so that a check of the channel
-    weights judges nothing else.
+    The heatmap is positive everywhere, and so are the head's weights and, unless the
+    head rectifies them, the maps: it does not matter where a ReLU stands. The class is
+    the predicted one and the others are blind: it does not matter which is asked for,
+    nor whether they enter the score. The image is square and the stride 1: upsampling
+    does not matter.
     """
-    size = (8, 12)
+    wanted, size = seed % CLASSES, (8, 8)
     for attempt in range(1000 * seed, 1000 * seed + 1000):
         net = make_net(head, seed=attempt, size=size, stride=1)
         image = make_image(seed=attempt, size=size)
+        lowest = feature_maps(net, image).amin(dim=(1, 2))
         with torch.no_grad():
-            net.layer4[0].bias.add_(2)
+            net.layer4[0].bias.add_(1 if head == "relu" else 0.1 - lowest)
+            net.fc.weight.abs_()
             if head == "tanh":
-                net.hidden.weight.mul_(0.2)  # keeps tanh away from saturation
-        try:
-            return net, image, class_with(net, image, sign="positive")
-        except LookupError:
-            continue
+                net.hidden.weight.abs_().mul_(0.05)  # keeps tanh from saturating
+        silence_others(net, wanted)
+        lead(net, image, wanted)
+        weights = channel_weights(net, image, wanted)
+        if torch.einsum("k,khw->hw", weights, feature_maps(net, image)).min() > 0:
+            return net, image, wanted
     raise LookupError(f"no positive heatmap with seed {seed}")
+
+
+def silence_others(net: nn.Sequential, wanted: int) -> None:
+    """Makes every class but one blind to the image."""
+    with torch.no_grad():
+        row = net.fc.weight[wanted].clone()
+        net.fc.weight.zero_()[wanted] = row
+
+
+def lead(net: nn.Sequential, image: torch.Tensor, wanted: int) -> None:
+    """Shifts the class scores so that one class is predicted, by 1 ahead."""
+    with torch.no_grad():
+        others = net(image)[0]
+        others[wanted] = -torch.inf
+        net.fc.bias[wanted] += others.max() + 1 - net(image)[0, wanted]
 
 
 def correlation(expected: np.ndarray, got: np.ndarray) -> float:
