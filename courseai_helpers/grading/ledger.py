@@ -106,7 +106,8 @@ def hold_database(engine: sqlalchemy.Engine) -> Iterator[None]:
         yield
         return
     with engine.connect() as connection:
-        held = connection.execute(text(f"SELECT pg_try_advisory_lock({LOCK})"))
+        # It is released with the transaction, and that with the connection.
+        held = connection.execute(text(f"SELECT pg_try_advisory_xact_lock({LOCK})"))
         if not held.scalar():
             raise CourseError(
                 "Another run, perhaps on another machine, is writing to the gradebook "

@@ -1,0 +1,287 @@
+"""`courseai grade`: what a class gets, whatever happens on the way."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import kernels
+import nbformat
+import pytest
+from small_course import (
+    ASSIGNMENT,
+    TESTS,
+    copy_course,
+    grade,
+    make_course,
+    read_points,
+    run,
+    submit,
+)
+
+from courseai_helpers.grading.causes import CAUSES
+
+pytestmark = kernels.needs_sandbox
+
+CRASH = "import os\ndef double(x):\n    os._exit(3)"
+LOOP = "def double(x):\n    while True: pass"
+STUBBORN = (
+    "def double(x):\n"
+    "    while True:\n"
+    "        try:\n"
+    "            while True: pass\n"
+    "        except BaseException: pass"
+)
+HOG = "def double(x):\n    return bytearray(2**33)"
+FLOOD = "def double(x):\n    while True: print('x' * 10000)"
+WRONG = "def double(x):\n    return x + x if x == 1 else x"
+FULL = dict.fromkeys(TESTS, 1.0)
+NO_DOUBLE = FULL | {"test_double_one": 0.0, "test_double_text": 0.0}
+
+
+@pytest.fixture(scope="module")
+def empty_course(tmp_path_factory) -> Path:
+    """A course without submissions."""
+    return make_course(tmp_path_factory.mktemp("small") / "course")
+
+
+@pytest.fixture
+def course(empty_course, tmp_path) -> Path:
+    """A course of the test's own, without submissions."""
+    return copy_course(empty_course, tmp_path / "course")
+
+
+def read_causes(course: Path, student: str) -> dict[str, str]:
+    """Returns the cause of each failure that the autograded notebook tells of."""
+    path = course / "autograded" / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    failures = nbformat.read(path, as_version=4).metadata[CAUSES]
+    return {cell: failure["cause"] for cell, failure in failures.items()}
+
+
+@contextlib.contextmanager
+def start_cluster(workers: int):
+    """Starts a Dask scheduler and workers, each a process of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    port = address.rpartition(":")[2]
+    processes = [subprocess.Popen([*dask, "--port", port], **quiet)]
+    options = ["--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
+    for _ in range(workers):
+        processes.append(subprocess.Popen([*worker, *options], **quiet))
+    try:
+        yield address
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def test_everywhere_the_same_scores_as_stock_nbgrader(course, tmp_path):
+    submit(course, "ada", double=WRONG)
+    submit(course, "ben")
+    submit(course, "cem", double="raise ValueError('no')", triple="triple = None")
+    stock = copy_course(course, tmp_path / "stock")
+    own = "c.Autograde.autograde_preprocessors"
+    settings = (stock / "nbgrader_config.py").read_text().replace(own, "unused")
+    (stock / "nbgrader_config.py").write_text(settings)
+    result = run(stock, "nbgrader", "autograde", ASSIGNMENT)
+    assert result.returncode == 0, result.stdout
+    want = read_points(stock)
+    assert want["ada"] == FULL | {"test_double_text": 0.0} and want["ben"] == FULL
+    plain = copy_course(course, tmp_path / "plain")
+    result = run(plain, "nbgrader", "autograde", ASSIGNMENT)
+    assert result.returncode == 0 and read_points(plain) == want, result.stdout
+    with start_cluster(workers=2) as address:
+        for number, option in enumerate(
+            ["--jobs=1", "--jobs=2", f"--scheduler={address}"]
+        ):
+            copy = copy_course(course, tmp_path / f"ours {number}")
+            result = grade(copy, option)
+            assert result.returncode == 0, result.stdout
+            assert "3 graded" in result.stdout and read_points(copy) == want
+
+
+def test_hostile_submissions_cost_their_own_points_only(course):
+    attacks = {
+        "crash": (CRASH, "killed"),
+        "loop": (LOOP, "time-out"),
+        "stubborn": (STUBBORN, "time-out"),
+        "hog": (HOG, "out of memory"),
+        "flood": (FLOOD, "output flood"),
+    }
+    for student, (answer, _) in attacks.items():
+        submit(course, student, double=answer)
+    submit(course, "honest")
+    (submit(course, "torn") / f"{ASSIGNMENT}.ipynb").write_text("{ not a notebook")
+    (submit(course, "empty") / f"{ASSIGNMENT}.ipynb").unlink()
+    (submit(course, "link") / "data.csv").symlink_to("/etc/passwd")
+    result = grade(course, "--jobs=2")
+    assert result.returncode == 0 and "6 graded" in result.stdout
+    assert re.search("torn can't be graded: small.ipynb can't be read", result.stdout)
+    assert re.search("empty can't be graded: There is no notebook", result.stdout)
+    assert re.search("link can't be graded: data.csv is a symbolic", result.stdout)
+    points = read_points(course)
+    assert points.pop("honest") == FULL
+    assert points == dict.fromkeys(attacks, NO_DOUBLE)
+    for student, (_, cause) in attacks.items():
+        assert set(read_causes(course, student).values()) == {cause}, student
+    again = grade(course)
+    assert "0 graded, 6 graded before" in again.stdout
+    assert "torn can't be graded" in again.stdout
+
+
+def test_wrong_answers_and_errors_are_told_apart(course):
+    submit(course, "ada", double=WRONG, triple="def triple(x):\n    return y")
+    assert grade(course).returncode == 0
+    assert read_causes(course, "ada") == {
+        "test_double_text": "wrong answer",
+        "test_triple": "error",
+    }
+
+
+def test_a_submission_is_graded_again_only_if_it_changed_or_by_force(course):
+    submit(course, "ada", double=WRONG)
+    submit(course, "ben", double=WRONG)
+    assert "2 graded, 0 graded before" in grade(course).stdout
+    submit(course, "ada")
+    assert "1 graded, 1 graded before" in grade(course).stdout
+    points = read_points(course)
+    assert points["ada"] == FULL and points["ben"] != FULL
+    assert "2 graded, 0 graded before" in grade(course, "--force").stdout
+    assert read_points(course) == points
+
+
+def start_grading(course: Path) -> subprocess.Popen:
+    """Starts a run in a process group of its own, and waits for its first result."""
+    command = [sys.executable, "-m", "courseai_helpers.cli", "grade", ASSIGNMENT]
+    process = subprocess.Popen(
+        command,
+        cwd=course,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(course.glob("autograded/*/*/*.ipynb")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def test_a_run_that_was_killed_goes_on_without_loss(course):
+    students = [f"student{number}" for number in range(6)]
+    for student in students:
+        submit(course, student, double=WRONG)
+    process = start_grading(course)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    done = len(list(course.glob("autograded/*")))
+    assert 0 < done < len(students)
+    result = grade(course)
+    counts = re.search(r"(\d+) graded, (\d+) graded before", result.stdout)
+    # One may have been moved into place when its scores were not yet committed.
+    assert int(counts[2]) in (done - 1, done)
+    assert int(counts[1]) + int(counts[2]) == len(students)
+    wanted = FULL | {"test_double_text": 0.0}
+    assert read_points(course) == dict.fromkeys(students, wanted)
+
+
+def test_control_c_stops_cleanly_and_the_next_run_goes_on(course):
+    for number in range(6):
+        submit(course, f"student{number}")
+    process = start_grading(course)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Stopped" in output
+    assert "Traceback" not in output
+    assert not (course / ".grading").exists()
+    assert "graded before" in grade(course).stdout
+    assert len(read_points(course)) == 6
+
+
+def test_a_second_run_on_the_same_course_is_refused(course):
+    for number in range(4):
+        submit(course, f"student{number}")
+    process = start_grading(course)
+    second = grade(course)
+    assert second.returncode == 1
+    assert f"grading this course already (process {process.pid})" in second.stdout
+    output, _ = process.communicate()
+    assert process.returncode == 0 and "4 graded" in output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_on_a_full_disk_nothing_is_lost_and_the_message_says_what_to_do(
+    course, tmp_path
+):
+    submit(course, "ada")
+    submit(course, "ben")
+    assert "2 graded" in grade(course).stdout
+    before = read_points(course)
+    submit(course, "ada", double=WRONG)
+    size = sum(path.stat().st_size for path in course.rglob("*") if path.is_file())
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = f"size={size + 2**19}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=True)
+    try:
+        small = disk / "course"
+        shutil.copytree(course, small)
+        with contextlib.suppress(OSError), open(disk / "ballast", "wb", 0) as ballast:
+            while True:
+                ballast.write(b"x" * 4096)
+        result = grade(small)
+        assert result.returncode == 1 and "Traceback" not in result.stdout
+        assert "Make room and run the same command again" in result.stdout
+        assert read_points(small) == before
+        (disk / "ballast").unlink()
+        assert "1 graded, 1 graded before" in grade(small).stdout
+        assert read_points(small)["ada"] == FULL | {"test_double_text": 0.0}
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_without_a_sandbox_nothing_runs_unless_asked_to(course, monkeypatch, tmp_path):
+    submit(course, "ada")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    monkeypatch.setenv("PATH", str(tools))
+    result = grade(course)
+    assert result.returncode == 1 and "--no-sandbox" in result.stdout
+    assert "Traceback" not in result.stdout and not read_points(course)
+    assert grade(course, "--no-sandbox").returncode == 0
+    assert read_points(course)["ada"] == FULL
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda course: None, "There are no submissions of small"),
+        (
+            lambda course: (course / "gradebook.db").unlink(),
+            "generate_assignment small",
+        ),
+        (lambda course: (course / "nbgrader_config.py").unlink(), "not the top of a"),
+        (
+            lambda course: (course / "nbgrader_config.py").write_text(""),
+            "without a sandbox. Take that line",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_in_a_sentence(course, change, message):
+    change(course)
+    result = grade(course)
+    assert result.returncode == 1 and message in result.stdout
+    assert "Traceback" not in result.stdout

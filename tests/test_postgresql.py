@@ -1,0 +1,70 @@
+"""A gradebook on PostgreSQL: a real server, started for the test."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import kernels
+import pytest
+import sqlalchemy
+from small_course import ASSIGNMENT, grade, make_course, read_points, run, submit
+
+from courseai_helpers.grading.course import CourseError
+from courseai_helpers.grading.ledger import hold_database
+
+FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+INITDB = shutil.which("initdb") or (FOUND and str(FOUND[-1]))
+pytestmark = [
+    kernels.needs_sandbox,
+    pytest.mark.skipif(not INITDB, reason="PostgreSQL is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The URL of an empty database, on a server that only listens to this machine."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    user = {}
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = {"user": "nobody", "extra_groups": []}
+        shutil.chown(folder, "nobody")
+        for parent in folder.parents[:3]:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    data = folder / "data"
+    quiet = {"stdout": subprocess.DEVNULL, "cwd": folder, **user}
+    create = [INITDB, "-D", data, "-U", "grader", "-A", "trust", "--no-sync"]
+    subprocess.run(create, check=True, **quiet)
+    control = [Path(INITDB).with_name("pg_ctl"), "-D", data, "-w"]
+    options = f"-k {folder} -c listen_addresses=''"
+    log = ["-l", folder / "log"]
+    subprocess.run([*control, *log, "-o", options, "start"], check=True, **quiet)
+    yield f"postgresql+psycopg://grader@/postgres?host={folder}"
+    subprocess.run([*control, "-m", "immediate", "stop"], check=True, **quiet)
+
+
+def test_a_class_is_graded_into_postgresql(server, tmp_path):
+    course = make_course(tmp_path / "course")
+    with (course / "nbgrader_config.py").open("a") as settings:
+        settings.write(f"c.CourseDirectory.db_url = {server!r}\n")
+    result = run(course, "nbgrader", "generate_assignment", ASSIGNMENT, "--force")
+    assert result.returncode == 0, result.stdout
+    submit(course, "ada")
+    submit(course, "ben", triple="def triple(x):\n    return x")
+    result = grade(course, "--jobs=2")
+    assert result.returncode == 0 and "2 graded" in result.stdout, result.stdout
+    points = read_points(course, server)
+    assert sum(points["ada"].values()) == 3 and points["ben"]["test_triple"] == 0
+    assert "0 graded, 2 graded before" in grade(course).stdout
+
+
+def test_two_runs_do_not_write_to_one_database(server):
+    first, second = (sqlalchemy.create_engine(server) for _ in range(2))
+    with (
+        hold_database(first),
+        pytest.raises(CourseError, match="perhaps on another machine"),
+        hold_database(second),
+    ):
+        pass
+    with hold_database(second):
+        pass
