@@ -49,7 +49,7 @@ def test_a_figure_goes_out_as_an_image_with_alt_text(monkeypatch, capsys):
     ((data, raw),) = shown
     assert raw and data["text/plain"] == 'A "field" & more'
     assert 'alt="A &quot;field&quot; &amp; more"' in data["text/html"]
-    assert 'src="data:image/png;base64,iVBOR' in data["text/html"]
+    assert 'src="data:image/webp;base64,UklGR' in data["text/html"]
     assert capsys.readouterr().err == ""
 
 

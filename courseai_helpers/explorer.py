@@ -1,0 +1,172 @@
+"""The explorer: look into a network by hand, with the functions of the lesson."""
+
+from collections.abc import Callable
+
+import ipywidgets as widgets
+import torch
+from PIL import Image
+
+from courseai_helpers.asking import Inquiry, UnansweredError
+from courseai_helpers.choosing import YOURS, PhotoChoice
+from courseai_helpers.controls import (
+    ACTIVATION,
+    FILTER,
+    GRAD_CAM,
+    arrange,
+    make_controls,
+    write_message,
+    write_picture,
+    write_predictions,
+    write_probability,
+)
+from courseai_helpers.views import (
+    View,
+    draw_color_filter,
+    draw_deep_filter,
+    draw_heatmap,
+    draw_map,
+    read_value,
+)
+
+
+def explore(
+    model: torch.nn.Module,
+    photo: Image.Image,
+    *,
+    grad_cam: Callable | None = None,
+    capture_activations: Callable | None = None,
+    normalize_filters: Callable | None = None,
+    filter_to_image: Callable | None = None,
+) -> widgets.Widget:
+    """Opens the explorer: filters, activation maps and heatmaps of any stage.
+
+    It computes nothing itself but asks the functions of the lesson, those that you have
+    written. Where one is missing or fails, it says so and shows the rest.
+
+    Args:
+        model: A classifier such as `load_resnet18()` returns, in eval mode.
+        photo: The photo to begin with; others can be chosen in the explorer.
+        grad_cam: As the lesson asks for it; the others likewise.
+        capture_activations: Gives the activation maps.
+        normalize_filters: Gives the colors of the filters.
+        filter_to_image: Turns a filter over three colors into an image.
+
+    Returns:
+        A widget for JupyterLab; where widgets cannot run, its first picture.
+
+    Raises:
+        ImageError: If the photo cannot be used.
+    """
+    functions = {
+        "grad_cam": grad_cam,
+        "capture_activations": capture_activations,
+        "normalize_filters": normalize_filters,
+        "filter_to_image": filter_to_image,
+    }
+    return Explorer(Inquiry(model, functions), photo)
+
+
+class Explorer(widgets.VBox):
+    """The widgets of `explore`, and what happens when one of them changes."""
+
+    def __init__(self, inquiry: Inquiry, photo: Image.Image):
+        inquiry.take(photo)
+        self._inquiry = inquiry
+        self._choice = PhotoChoice(photo, self._change_photo)
+        self._settling = False  # true while the explorer itself changes its controls
+        c = make_controls(self._choice.names, inquiry.stages, inquiry.ranking)
+        self.controls = c
+        super().__init__(arrange(c))
+        self._start_over()
+        for control in (c.view, c.layer, c.channel, c.opacity, c.row, c.column):
+            control.observe(self._update, "value")
+        self._choice.connect(c)
+        c.target.observe(self._change_class, "value")
+        c.reset.on_click(self._start_over)
+
+    def _repr_mimebundle_(self, **options) -> dict:
+        """Adds to the widget what is shown where no widget can run."""
+        c = self.controls
+        parts = [c.picture.value, c.message.value, c.predictions.value]
+        words = "The explorer, a widget for JupyterLab. " + self._title()
+        return super()._repr_mimebundle_(**options) | {
+            "text/plain": words,
+            "text/html": "\n".join(parts),
+        }
+
+    def _start_over(self, button: widgets.Button | None = None) -> None:
+        c = self.controls
+        self._settling = True
+        c.photo.value, c.address.value = YOURS, ""
+        c.view.value, c.layer.value = GRAD_CAM, self._inquiry.stages[-1]
+        c.channel.value = c.row.value = c.column.value = 0
+        c.opacity.value = 60
+        self._settling = False
+        self._change_photo("")
+
+    def _change_photo(self, note: str) -> None:
+        if self._settling:
+            return
+        if not note:
+            photo, note = self._choice.load(self.controls.photo.value)
+            self._inquiry.take(photo)
+            self._class = self._inquiry.ranking[0]
+            best = self._inquiry.ranking[:5]
+            self.controls.predictions.value = write_predictions(best)
+        self._update(note=note)
+
+    def _change_class(self, change: dict) -> None:
+        if self._settling:
+            return
+        note = ""
+        try:
+            self._class = self._inquiry.find_class(change["new"])
+        except UnansweredError as reason:
+            note = str(reason)
+        self._update(note=note)
+
+    def _update(self, change: dict | None = None, note: str = "") -> None:
+        """Brings the controls into line with one another and shows what they say."""
+        if self._settling:
+            return
+        self._settling = True
+        c = self.controls
+        c.channel.max = self._inquiry.count_channels(c.layer.value) - 1
+        c.target.value = f"{self._class.class_index}: {self._class.label}"
+        c.channel.disabled = c.view.value == GRAD_CAM
+        c.target.disabled = c.view.value != GRAD_CAM
+        c.opacity.disabled = c.view.value == FILTER
+        try:
+            view = self._look()
+        except UnansweredError as reason:
+            c.picture.value, c.message.value = "", write_message(note, str(reason))
+        else:
+            rows, columns = view.values.shape[-2:]
+            c.row.max, c.column.max = rows - 1, columns - 1
+            place = c.row.value, c.column.value
+            c.picture.value = write_picture(view, self._title(), *place)
+            c.message.value = write_message(note, read_value(view, *place), view.scale)
+        self._settling = False
+
+    def _title(self) -> str:
+        c, shown = self.controls, self._class
+        if c.view.value == GRAD_CAM:
+            name = f"“{shown.label}” ({write_probability(shown)})"
+            return f"Grad-CAM at {c.layer.value} for {name}"
+        return f"{c.view.value.capitalize()} {c.channel.value} of {c.layer.value}"
+
+    def _look(self) -> View:
+        """Asks for what the controls say, and draws it."""
+        c, inquiry = self.controls, self._inquiry
+        layer, channel = c.layer.value, c.channel.value
+        opacity = c.opacity.value / 100
+        if c.view.value == FILTER:
+            weights, image = inquiry.read_filter(layer, channel)
+            draw = draw_color_filter if len(weights) == 3 else draw_deep_filter
+            return draw(image, weights)
+        if c.view.value == ACTIVATION:
+            one = inquiry.read_activation(layer)[channel]
+            limits = inquiry.read_limits(layer)
+            return draw_map(inquiry.crop, one, limits, opacity)
+        cam = inquiry.read_heatmap(layer, self._class.class_index)
+        return draw_heatmap(inquiry.crop, cam, opacity)
