@@ -1,5 +1,6 @@
 """Keeps release/ and solutions/ true to source/, through plain nbgrader commands."""
 
+import base64
 import re
 import tempfile
 from pathlib import Path
@@ -15,6 +16,9 @@ from courseai_helpers.grading.course import (
 )
 
 GENERATED = ("release", "solutions")
+
+# The picture at the top of the README is a figure of the lesson: cell and file.
+PICTURE_CELL, PICTURE = "show_grad_cam_top", Path("docs/heatmap.webp")
 
 # What may differ from one machine to the next in an output: the pixels of a figure,
 # the digits of a measured or computed number, and addresses. What a figure is said to
@@ -68,6 +72,21 @@ def build(course: Path) -> None:
                 (course / kind).rename(work / f"old {kind}")
             (work / kind).rename(course / kind)
             print(f"Wrote {kind}/")
+    if picture := read_picture(course):
+        (course / PICTURE).parent.mkdir(exist_ok=True)
+        (course / PICTURE).write_bytes(picture)
+        print(f"Wrote {PICTURE}")
+
+
+def read_picture(course: Path) -> bytes | None:
+    """Reads the README's picture out of the solutions, None if it is not there."""
+    for path in sorted((course / "solutions").rglob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            shown = "".join(map(str, cell.get("outputs", [])))
+            found = re.search(r"image/webp;base64,([A-Za-z0-9+/=]+)", shown)
+            if cell.id == PICTURE_CELL and found:
+                return base64.b64decode(found[1])
+    return None
 
 
 def find_stale(course: Path) -> list[str]:
@@ -78,6 +97,9 @@ def find_stale(course: Path) -> list[str]:
         for assignment in assignments:
             generate(course, assignment, work)
         stale = []
+        picture = course / PICTURE
+        if read_picture(course) != (picture.read_bytes() if picture.exists() else None):
+            stale.append(f"{PICTURE}: is not the figure in solutions/")
         for kind in GENERATED:
             names = list_files(course / kind) | list_files(work / kind)
             for name in sorted(names):
