@@ -144,6 +144,26 @@ def test_memory_is_counted_over_all_processes(run_inside):
     assert not answer.alive and "out of memory" in answer.report["cause"]
 
 
+HIDING_PLACES = {
+    "a file without a name": "import os, time\n"
+    "for i in range(40):\n"
+    "    f = os.memfd_create('x'); os.write(f, b'x' * 2**25)\n"
+    "time.sleep(60)",
+    "a segment without a process": "import ctypes, time\n"
+    "libc = ctypes.CDLL(None); libc.shmat.restype = ctypes.c_void_p\n"
+    "for i in range(40):\n"
+    "    n = libc.shmget(0, 2**25, 0o1600); p = libc.shmat(n, None, 0)\n"
+    "    ctypes.memset(p, 1, 2**25); libc.shmdt(ctypes.c_void_p(p))\n"
+    "time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_memory_that_belongs_to_no_process_is_counted(run_inside, place):
+    answer = run_inside(HIDING_PLACES[place], memory=2**29)
+    assert not answer.alive and "out of memory" in answer.report["cause"]
+
+
 def test_a_fork_bomb_ends(run_inside):
     run_inside("1")
     before = kernels.count_processes(f"^{sys.executable} .*grading.forkserver")

@@ -1,5 +1,6 @@
 """Keeps one kernel: builds its sandbox, forks it, watches it, reports its end."""
 
+import contextlib
 import json
 import os
 import select
@@ -122,8 +123,12 @@ def find_excess(limits: Limits, seconds: float) -> str | None:
         return f"it used more than {limits.cpu_seconds} s of CPU time"
     if seconds > limits.wall_seconds:
         return f"it ran for more than {limits.wall_seconds} s"
+    hidden = measure_hidden_memory()
     # Pages shared with the warm parent count as resident; a closer look is costly.
-    if usage.resident > limits.memory and measure_private_memory() > limits.memory:
+    if (
+        usage.resident + hidden > limits.memory
+        and measure_private_memory() + hidden > limits.memory
+    ):
         return f"it was out of memory: it may use {limits.memory / 2**20:.0f} MiB"
     return None
 
@@ -161,3 +166,25 @@ def measure_private_memory() -> int:
             if line.startswith(("Private_Dirty:", "Pss_Shmem:")):
                 total += int(line.split()[1]) * 1024
     return total
+
+
+def measure_hidden_memory() -> int:
+    """Returns the bytes that belong to no process: files in memory, shared segments."""
+    segments = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    total = sum(int(line.split()[14]) for line in segments)
+    files = {}
+    for process in list_processes():
+        for name in list_open_files(process):
+            with contextlib.suppress(OSError):  # it has just been closed
+                if os.readlink(name).startswith("/memfd:"):
+                    status = os.stat(name)
+                    files[status.st_ino] = status.st_blocks * 512
+    return total + sum(files.values())
+
+
+def list_open_files(process: Path) -> list[Path]:
+    """Returns the links to the open files of a process; none if it has ended."""
+    try:
+        return list((process / "fd").iterdir())
+    except OSError:
+        return []
