@@ -185,7 +185,7 @@ def test_the_bundle_has_no_path_of_an_instructor(archive):
     parts = {part for name in list_names(archive) for part in Path(name).parts}
     assert not parts & {"reference", "grading", "oracles.py", "solutions", "tests"}
     pictures = {name for name in list_names(archive) if name.startswith("docs/")}
-    assert pictures <= {"docs/heatmap.png"}
+    assert pictures <= {"docs/heatmap.webp"}
 
 
 def test_the_bundle_holds_no_line_of_an_answer_or_a_hidden_test(root, archive):
