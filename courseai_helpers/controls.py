@@ -12,6 +12,21 @@ from courseai_helpers.models import Prediction
 from courseai_helpers.views import SIDE, View, mark_cell
 
 FILTER, ACTIVATION, GRAD_CAM = VIEWS = ("filter", "activation map", "Grad-CAM")
+BOX = "courseai-explorer"
+# JupyterLab takes arrow keys and letters away from dropdowns and sliders, for its own
+# shortcuts (https://github.com/jupyter-widgets/ipywidgets/issues/3912) unless they have
+# an attribute that ipywidgets cannot set. An image that fails to load can: it waits
+# until it is part of the page, ten seconds at most.
+KEEP_KEYS = f"""<img alt="" src="data:," style="display: none" onerror="
+    let tries = 100;
+    const begin = () => {{
+        const box = this.closest('.{BOX}');
+        const keep = ({{ target }}) =>
+            target.setAttribute('data-lm-suppress-shortcuts', 'true');
+        if (box) box.addEventListener('focusin', keep);
+        else if (tries--) setTimeout(begin, 100);
+    }};
+    begin();">"""
 HELP = (
     "Tab moves from control to control, the arrow keys change a value, Enter confirms "
     "a text."
@@ -53,8 +68,8 @@ def make_controls(
         opacity_slider=widgets.IntSlider(
             step=5, readout=False, layout={"width": "10.5em"}
         ),
-        row=widgets.BoundedIntText(description="Read at row", **short),
-        column=widgets.BoundedIntText(description="Read at column", **short),
+        row=widgets.BoundedIntText(description="Read row", **short),
+        column=widgets.BoundedIntText(description="Read column", **short),
         reset=widgets.Button(
             description="Reset",
             tooltip="Go back to how the explorer began",
@@ -81,18 +96,20 @@ def arrange(controls: SimpleNamespace) -> list[widgets.Widget]:
     room = {"flex": "1 1 20em", "max_width": f"{SIDE + 20}px"}
     right = widgets.VBox([c.picture, c.message], layout=room)
     box = widgets.HBox([widgets.VBox(left), right], layout={"flex_flow": "row wrap"})
-    return [widgets.HTML(f"<p>{HELP}</p>"), box]
+    return [widgets.HTML(f"<p>{HELP}</p>{KEEP_KEYS}"), box]
 
 
 def write_picture(view: View, title: str, row: int, column: int) -> str:
     """Returns the picture with its frame as HTML, with a title and a description."""
     buffer = io.BytesIO()
-    mark_cell(view, row, column).save(buffer, "PNG", compress_level=1)
+    # Over a photo small errors do not show, and save nine tenths of the bytes.
+    options = {"quality": 85} if view.over_photo else {"lossless": True, "quality": 0}
+    mark_cell(view, row, column).save(buffer, "WEBP", method=0, **options)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     alt = html.escape(f"{title}. {view.description}", quote=True)
     return (
         f'<figure style="margin: 0"><b>{html.escape(title)}</b><br>'
-        f'<img alt="{alt}" src="data:image/png;base64,{data}" '
+        f'<img alt="{alt}" src="data:image/webp;base64,{data}" '
         'style="max-width: 100%; height: auto; image-rendering: pixelated"></figure>'
     )
 

@@ -10,6 +10,7 @@ from courseai_helpers.asking import Inquiry, UnansweredError
 from courseai_helpers.choosing import YOURS, PhotoChoice
 from courseai_helpers.controls import (
     ACTIVATION,
+    BOX,
     FILTER,
     GRAD_CAM,
     arrange,
@@ -77,6 +78,7 @@ class Explorer(widgets.VBox):
         c = make_controls(self._choice.names, inquiry.stages, inquiry.ranking)
         self.controls = c
         super().__init__(arrange(c))
+        self.add_class(BOX)
         self._start_over()
         for control in (c.view, c.layer, c.channel, c.opacity, c.row, c.column):
             control.observe(self._update, "value")

@@ -27,12 +27,14 @@ class View(NamedTuple):
             filter over colors. NaN where there is none.
         scale: What the colors stand for, in words.
         description: What the picture shows, in words.
+        over_photo: Whether a photo lies below.
     """
 
     image: Image.Image
     values: np.ndarray
     scale: str
     description: str
+    over_photo: bool = False
 
 
 def draw_heatmap(crop: Image.Image, cam: np.ndarray, opacity: float) -> View:
@@ -46,7 +48,7 @@ def draw_heatmap(crop: Image.Image, cam: np.ndarray, opacity: float) -> View:
     colors = _color(cam, HEAT_MAP, 0.0, 1.0)
     scale = "Heat from 0 (black) over purple and orange to 1 (pale yellow)."
     words = f"Heat over the photo in gray. {_find_peak(cam)}"
-    return View(_blend(crop, colors, opacity), cam, scale, words)
+    return View(_blend(crop, colors, opacity), cam, scale, words, True)
 
 
 def draw_map(
@@ -72,7 +74,7 @@ def draw_map(
     words = (
         f"A map of {rows}x{columns} cells over the photo in gray. {_find_peak(values)}"
     )
-    return View(_blend(crop, colors, opacity), values, scale, words)
+    return View(_blend(crop, colors, opacity), values, scale, words, True)
 
 
 def draw_color_filter(image: np.ndarray, weights: np.ndarray) -> View:

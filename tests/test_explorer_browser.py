@@ -1,0 +1,190 @@
+"""The explorer in JupyterLab, in a real browser, by keyboard alone."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
+
+from courseai_helpers.grading.course import make_environment
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright drives the browser; it is not installed."
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="There is no Chromium or Chrome on this machine."
+)
+# No window, no sandbox of its own (containers have no right to one), and no talk with
+# the browser's maker.
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CODE = """\
+from courseai_helpers.explorer import explore
+from courseai_helpers.images import load_photo
+from courseai_helpers.models import load_resnet18
+from courseai_helpers.reference import visualizing_features as lesson
+
+explore(
+    load_resnet18(),
+    load_photo("cat"),
+    grad_cam=lesson.grad_cam,
+    capture_activations=lesson.capture_activations,
+    normalize_filters=lesson.normalize_filters,
+    filter_to_image=lesson.filter_to_image,
+)
+"""
+MINUTE = 60_000  # milliseconds: a busy machine starts JupyterLab slowly
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a notebook in a JupyterLab that nobody else can reach."""
+    folder = tmp_path_factory.mktemp("lab")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(
+        cells=[new_code_cell(CODE)], metadata={"kernelspec": kernel}
+    )
+    nbformat.write(notebook, folder / "explorer.ipynb")
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.port=0",
+        "--IdentityProvider.token=",
+        f"--ServerApp.root_dir={folder}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options],
+        env=make_environment(tmp_path_factory.mktemp("private")),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        address = read_address(server)
+        yield f"{address}/tree/explorer.ipynb?reset"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def read_address(server: subprocess.Popen) -> str:
+    """Returns the address that the server says it runs at."""
+    said = ""
+    for line in server.stdout:
+        said += line
+        if found := re.search(r"http://127\.0\.0\.1:\d+/lab", line):
+            # Somebody has to read on, or the server waits until there is room.
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            return found[0]
+    pytest.fail(f"JupyterLab ended at once:\n{said}")
+
+
+@pytest.fixture(scope="module")
+def page(lab, tmp_path_factory):
+    """The explorer in the browser, just begun."""
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("browser"),
+            executable_path=CHROMIUM,
+            args=OPTIONS,
+            viewport={"width": 1180, "height": 900},
+        )
+        page = browser.new_page()
+        page.set_default_timeout(MINUTE)
+        page.goto(lab)
+        page.keyboard.press("Control+b")  # more room: without the list of files
+        page.locator(".jp-CodeCell .cm-content").click()
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        page.keyboard.press("Shift+Enter")
+        page.locator(".jp-OutputArea figure img").wait_for()
+        yield page
+        browser.close()
+
+
+def press(page, label: str, *keys: str, role: str = "combobox") -> None:
+    """Moves the focus to a control and presses keys there."""
+    page.get_by_role(role, name=label, exact=True).focus()
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def wait_for_picture(page, title: str) -> str:
+    """Waits for the picture of that title; returns the picture's data."""
+    picture = page.locator(f'figure img[alt^="{title}"]')
+    picture.wait_for()
+    return picture.get_attribute("src")
+
+
+def test_every_control_is_reached_with_tab_and_has_a_name(page):
+    page.get_by_role("combobox", name="Photo", exact=True).focus()
+    names = []
+    while "Reset" not in names and len(names) < 30:
+        names.append(
+            page.evaluate(
+                "() => { const e = document.activeElement;"
+                " return e.labels?.[0]?.innerText || e.innerText ||"
+                " e.getAttribute('role') }"
+            )
+        )
+        page.keyboard.press("Tab")
+    assert [name.splitlines()[0] for name in names] == [
+        "Photo",
+        "Upload a photo (0)",
+        "Web address",
+        "Show",
+        "Layer",
+        "slider",  # out of use for Grad-CAM; its field has the name
+        "Class",
+        "Opacity in %",
+        "slider",
+        "Read row",
+        "Read column",
+        "Reset",
+    ]
+
+
+def test_by_keyboard_alone_a_class_and_a_channel_show_new_pictures(page, root):
+    press(page, "Class", "Control+a", *"sports car", "Enter")
+    cam = wait_for_picture(page, "Grad-CAM at layer4 for “sports car”")
+    press(page, "Opacity in %", "Tab", "ArrowRight", role="spinbutton")
+    page.wait_for_function(
+        "before => document.querySelector('figure img').src !== before", arg=cam
+    )
+    press(page, "Show", "ArrowUp")
+    before = wait_for_picture(page, "Activation map 0 of layer4")
+    press(page, "Channel", "Tab", "ArrowRight", role="spinbutton")
+    assert wait_for_picture(page, "Activation map 1 of layer4") != before
+    press(page, "Layer", "Home", "ArrowDown", "ArrowDown")
+    wait_for_picture(page, "Activation map 1 of layer2")
+    press(page, "Read row", "Control+a", *"12", "Enter", role="spinbutton")
+    page.get_by_role("status").get_by_text("Row 12, column 0:").wait_for()
+    press(page, "Reset", "Enter", role="button")
+    wait_for_picture(page, "Grad-CAM at layer4")
+
+
+def test_the_picture_in_the_documentation_can_be_taken_anew(page, root, tmp_path):
+    press(page, "Layer", "Home", "ArrowDown", "ArrowDown")
+    wait_for_picture(page, "Grad-CAM at layer2")
+    target = root / "docs" if os.environ.get("COURSEAI_SCREENSHOTS") else tmp_path
+    widget = page.locator(".jp-OutputArea-output .widget-vbox").first
+    widget.screenshot(path=target / "explorer.png")
+    with Image.open(target / "explorer.png") as shot:
+        assert shot.width > 600 and len(shot.convert("L").getcolors()) > 100
