@@ -14,6 +14,7 @@ from pathlib import Path
 import kernels
 import nbformat
 import pytest
+import sqlalchemy
 from small_course import (
     ASSIGNMENT,
     TESTS,
@@ -26,6 +27,7 @@ from small_course import (
 )
 
 from courseai_helpers.grading.causes import CAUSES
+from courseai_helpers.grading.ledger import hold_course
 
 pytestmark = kernels.needs_sandbox
 
@@ -212,14 +214,13 @@ def test_control_c_stops_cleanly_and_the_next_run_goes_on(course):
 
 
 def test_a_second_run_on_the_same_course_is_refused(course):
-    for number in range(4):
-        submit(course, f"student{number}")
-    process = start_grading(course)
-    second = grade(course)
-    assert second.returncode == 1
-    assert f"grading this course already (process {process.pid})" in second.stdout
-    output, _ = process.communicate()
-    assert process.returncode == 0 and "4 graded" in output
+    submit(course, "ada")
+    engine = sqlalchemy.create_engine(f"sqlite:///{course / 'gradebook.db'}")
+    with hold_course(course, engine):
+        result = grade(course)
+    assert result.returncode == 1 and not read_points(course)
+    assert f"grading this course already (process {os.getpid()})" in result.stdout
+    assert "1 graded" in grade(course).stdout
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")

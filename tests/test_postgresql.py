@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import kernels
@@ -22,15 +23,18 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     """The URL of an empty database, on a server that only listens to this machine."""
-    folder = tmp_path_factory.mktemp("postgresql")
+    with tempfile.TemporaryDirectory() as folder:
+        yield from run_server(Path(folder))
+
+
+def run_server(folder: Path):
+    """Runs a server that keeps its files in a folder."""
     user = {}
     if os.geteuid() == 0:  # the server refuses to run as root
         user = {"user": "nobody", "extra_groups": []}
         shutil.chown(folder, "nobody")
-        for parent in folder.parents[:3]:
-            parent.chmod(parent.stat().st_mode | 0o011)
     data = folder / "data"
     quiet = {"stdout": subprocess.DEVNULL, "cwd": folder, **user}
     create = [INITDB, "-D", data, "-U", "grader", "-A", "trust", "--no-sync"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -173,15 +174,18 @@ def open_client(jobs: int, scheduler: str | None) -> Iterator[Client]:
         with client:
             yield client
         return
-    with (
-        LocalCluster(
+    # Workers inherit this: a Ctrl-C is for this process, which stops them in order.
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        cluster = LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
             memory_limit=0,  # the sandbox has its own
             dashboard_address=None,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+        )
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    with cluster, Client(cluster) as client:
         yield client
 
 
