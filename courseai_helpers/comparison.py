@@ -14,7 +14,7 @@ from torchvision.transforms import functional
 from courseai_helpers.notices import show_notice
 
 CHANNELS = 32  # Score-CAM costs one forward pass for each
-PATCH, STRIDE = 56, 28  # pixels; 7x7 places, as many as `layer4` has cells
+PATCH, STRIDE = 64, 32  # pixels; 6x6 places
 
 
 def compute_other_heatmaps(
