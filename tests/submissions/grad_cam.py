@@ -997,6 +997,61 @@ def grad_cam(model, img_tensor, target_class=None):
     return (heat / heat.max().clamp(min=1e-12)).numpy(), target_class
 
 
+# %% wrong, caught by frozen: own function, frozen weights give an empty heatmap
+@torch.enable_grad()
+def grad_cam(model, img_tensor, target_class=None):
+    kept = {}
+    modes = [(m, m.training) for m in model.modules()]
+
+    def hook(module, inputs, output):
+        kept["maps"] = output.clone()
+        return kept["maps"].clone()
+
+    model.eval()
+    try:
+        with model.layer4.register_forward_hook(hook):
+            scores = model(img_tensor)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if target_class is None:
+        target_class = int(scores.argmax())
+    if not scores.requires_grad:
+        return np.zeros(tuple(img_tensor.shape[-2:])), target_class
+    (gradients,) = torch.autograd.grad(scores[0, target_class], kept["maps"])
+    weights = gradients.mean(dim=(2, 3), keepdim=True)
+    heat = (weights * kept["maps"].detach()).sum(dim=1, keepdim=True).relu()
+    heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")[0, 0]
+    return (heat / heat.max().clamp(min=1e-12)).numpy(), target_class
+
+
+# %% wrong, caught by weights: own function, a backward hook and one mean over all axes
+@torch.enable_grad()
+def grad_cam(model, img_tensor, target_class=None):
+    kept = {}
+    modes = [(m, m.training) for m in model.modules()]
+    model.eval()
+    forward = model.layer4.register_forward_hook(
+        lambda module, inputs, output: kept.update(maps=output.detach())
+    )
+    backward = model.layer4.register_full_backward_hook(
+        lambda module, inputs, outputs: kept.update(gradients=outputs[0])
+    )
+    try:
+        scores = model(img_tensor.clone().requires_grad_())
+        if target_class is None:
+            target_class = int(scores.argmax())
+        scores[0, target_class].backward()
+    finally:
+        forward.remove()
+        backward.remove()
+        for module, mode in modes:
+            module.training = mode
+    heat = (kept["gradients"].mean() * kept["maps"]).sum(dim=1, keepdim=True).relu()
+    heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")[0, 0]
+    return (heat / heat.max().clamp(min=1e-12)).numpy(), target_class
+
+
 # %% wrong, caught by frozen: the weights are unfrozen
 if target_class is None:
     target_class = int(scores[0].argmax())

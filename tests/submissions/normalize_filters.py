@@ -196,6 +196,13 @@ def normalize_filters(weights):
     return (weights - low) / (high - low + 1e-2)
 
 
+# %% wrong, caught by range: a weak filter counts as a constant one
+def normalize_filters(weights):
+    low = weights.amin(dim=(1, 2, 3), keepdim=True)
+    span = weights.amax(dim=(1, 2, 3), keepdim=True) - low
+    return torch.where(span > 0.05, (weights - low) / span, 0)
+
+
 # %% wrong, caught by constant: a constant filter becomes medium gray
 def normalize_filters(weights):
     low = weights.amin(dim=(1, 2, 3), keepdim=True)
