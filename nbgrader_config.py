@@ -51,10 +51,22 @@ c.ExecutePreprocessor.record_timing = False
 # hide the picture that stands in for them.
 c.ExecutePreprocessor.store_widget_state = False
 
+# A lost, copied or edited test cell must not cost points, nor a student's slip the run:
+# submissions are repaired first. The others are nbgrader's own, in its own order.
+c.Autograde.sanitize_preprocessors = [
+    "courseai_helpers.grading.repair.RepairSubmission",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.DeduplicateIds",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+]
+
 # Student code is not to be trusted: it runs in a sandbox, in a kernel that is forked
 # from a warm process. The others are nbgrader's own, in its own order.
 c.Autograde.autograde_preprocessors = [
     "courseai_helpers.grading.execute.SandboxedExecute",
+    "courseai_helpers.grading.outcome.KeepOutcome",
     "nbgrader.preprocessors.IgnorePattern",
     "nbconvert.preprocessors.ClearMetadataPreprocessor",
     "nbgrader.preprocessors.LimitOutput",
@@ -62,3 +74,6 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.AssignLatePenalties",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+
+# A page with score and message per property, in which nothing of a submission can run.
+c.GenerateFeedback.exporter_class = "courseai_helpers.grading.feedback.FeedbackExporter"

@@ -1,0 +1,101 @@
+"""Writes the page that a student sees after grading.
+
+It says for every property how many points it gave and why it gave none. It is built
+from a few plain texts, each of them escaped: nothing in a submission can become part of
+the page. Test cells, which hold the hidden tests, are left out.
+"""
+
+import re
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+from nbconvert.exporters import Exporter
+from nbconvert.filters import strip_ansi
+from nbformat import NotebookNode
+from nbgrader.utils import is_grade, is_solution
+
+TEMPLATE = "feedback.html.j2"
+LONGEST = 1000  # characters of a message
+REVEALING = 16  # characters of a test's line that a message must not repeat
+
+
+class FeedbackExporter(Exporter):
+    """Exports an autograded notebook as a feedback page."""
+
+    file_extension = ".html"
+    output_mimetype = "text/html"
+
+    def from_notebook_node(self, nb, resources=None, **options) -> tuple[str, dict]:
+        """Returns the page and nbconvert's resources."""
+        nb, resources = super().from_notebook_node(nb, resources, **options)
+        grades = resources["nbgrader"]
+        exercises = list_exercises(nb)
+        page = make_environment().get_template(TEMPLATE)
+        title = grades["notebook"].replace("_", " ")
+        return page.render(title=title, grades=grades, exercises=exercises), resources
+
+
+def make_environment() -> Environment:
+    """Makes a template environment in which every text is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["points"] = lambda number: f"{round(float(number or 0), 2):g}"
+    return environment
+
+
+def list_exercises(nb: NotebookNode) -> list[dict]:
+    """Lists the exercises with the answer, the properties and the points of each."""
+    exercises = []
+    for cell in nb.cells:
+        marks = cell.metadata.get("nbgrader", {})
+        if not marks.get("grade") and not marks.get("solution"):
+            continue
+        if is_solution(cell) or not exercises:
+            exercises.append(
+                {
+                    "title": marks["grade_id"].replace("_", " "),
+                    "answer": cell.source if is_solution(cell) else "",
+                    "comment": marks.get("comment") or "",
+                    "properties": [],
+                }
+            )
+        if is_grade(cell):
+            exercises[-1]["properties"].append(describe_property(cell))
+    for exercise in exercises:
+        exercise["score"] = sum(p["score"] for p in exercise["properties"])
+        exercise["points"] = sum(p["points"] for p in exercise["properties"])
+    return exercises
+
+
+def describe_property(cell: NotebookNode) -> dict:
+    """Says what a test cell judges, what it gave and, if it failed, why."""
+    marks = cell.metadata.nbgrader
+    name = marks["grade_id"].replace("_", " ")
+    stated = re.match(r'\s*"""(.+?)"""', cell.source, re.DOTALL)
+    return {
+        "name": "Your written answer" if is_solution(cell) else name,
+        "text": " ".join(stated[1].split()) if stated else "",
+        "score": float(marks.get("score") or 0),
+        "points": float(marks["points"]),
+        "message": "" if is_solution(cell) else explain_failure(cell),
+    }
+
+
+def explain_failure(cell: NotebookNode) -> str:
+    """Returns the message of a failed test cell, without its traceback."""
+    errors = [o for o in cell.get("outputs", []) if o.output_type == "error"]
+    if not errors:
+        return ""
+    message = strip_ansi(str(errors[-1].evalue)).strip()
+    if len(message) > LONGEST:
+        message = message[:LONGEST] + " ..."
+    lines = [line.strip() for line in cell.source.splitlines()]
+    if any(line in message for line in lines if len(line) >= REVEALING):
+        message = "The message is left out: it repeats a part of the test."
+    if errors[-1].ename == "AssertionError":
+        return message or "The check failed."
+    return f"Your code raised {strip_ansi(str(errors[-1].ename))[:80]}: {message}"

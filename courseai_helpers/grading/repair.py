@@ -1,0 +1,228 @@
+"""Repairs what students hand in, so that every solved exercise can be graded.
+
+Test cells that were deleted, duplicated, moved, split, retyped or edited come back in
+their place, cells are told apart from copies, and tags that change how a cell is
+executed go. What was done stands in a note at the top of the autograded notebook, where
+the formgrader shows it, in the notebook's metadata and in the log.
+"""
+
+import re
+from dataclasses import dataclass
+
+from nbformat import NotebookNode
+from nbformat.corpus.words import generate_corpus_id
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+AUDIT = "courseai_audit"
+HIDDEN = re.compile(r"^.*BEGIN HIDDEN TESTS.*?END HIDDEN TESTS.*?$", re.M | re.S)
+TAGS = ("raises-exception", "skip-execution")
+
+
+@dataclass(frozen=True)
+class Original:
+    """A cell as it was handed out, in nbgrader's words.
+
+    Attributes:
+        name: Its grade_id.
+        cell_type: "code" or "markdown".
+        source: Its text.
+        marks: Its nbgrader metadata.
+    """
+
+    name: str
+    cell_type: str
+    source: str
+    marks: dict
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether students write into it."""
+        return self.marks["solution"]
+
+    def is_like(self, source: str) -> bool:
+        """Whether a cell has the text that students got: hidden tests are not in it."""
+        return source.strip() == HIDDEN.sub("", self.source).strip()
+
+
+class RepairSubmission(NbGraderPreprocessor):
+    """Brings a submission into the form in which it was handed out."""
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple:
+        """Repairs the notebook in place and leaves an audit note if it had to."""
+        names = resources["nbgrader"]
+        with Gradebook(names["db_url"]) as gradebook:
+            originals = read_originals(
+                gradebook, names["notebook"], names["assignment"]
+            )
+        notes = repair(nb, originals)
+        for note in notes:
+            self.log.warning("%s: %s", names["student"], note)
+        leave_note(nb, notes)
+        return nb, resources
+
+
+def read_originals(
+    gradebook: Gradebook, notebook: str, assignment: str
+) -> dict[str, Original]:
+    """Reads the cells that nbgrader knows, in the order of the release."""
+    found = gradebook.find_notebook(notebook, assignment)
+    points = {cell.name: cell.max_score for cell in found.grade_cells}
+    answers = {cell.name for cell in found.solution_cells}
+    tasks = {cell.name: cell.max_score for cell in found.task_cells}
+    originals = {}
+    for cell in found.source_cells:
+        marks = {
+            "cell_type": cell.cell_type,
+            "checksum": cell.checksum,
+            "grade": cell.name in points,
+            "grade_id": cell.name,
+            "locked": cell.locked,
+            "schema_version": 3,
+            "solution": cell.name in answers,
+            "task": cell.name in tasks,
+        }
+        if cell.name in points or cell.name in tasks:
+            marks["points"] = (points | tasks)[cell.name]
+        originals[cell.name] = Original(cell.name, cell.cell_type, cell.source, marks)
+    return originals
+
+
+def repair(nb: NotebookNode, originals: dict[str, Original]) -> list[str]:
+    """Repairs a notebook in place and says what was done, a line for each thing."""
+    notes, copies = [], {name: [] for name in originals}
+    for index, cell in enumerate(nb.cells):
+        if (name := recognize(cell, originals)) is not None:
+            copies[name].append(index)
+        notes += [f"{name or 'A cell'} had the tag {tag}." for tag in list_tags(cell)]
+    dropped = set()
+    for name, indices in copies.items():
+        if len(indices) > 1:
+            notes.append(f"{name} was there {len(indices)} times.")
+            dropped |= set(merge(nb, originals[name], indices))
+    places = {name: indices[-1] for name, indices in copies.items() if indices}
+    staying = find_longest_run([places[name] for name in originals if name in places])
+    cells, pending = [], []
+    kept = {}
+    for name, original in originals.items():
+        if name not in places:
+            notes.append(f"{name} was missing.")
+        elif places[name] not in staying:
+            notes.append(f"{name} had been moved.")
+        found = nb.cells[places[name]] if name in places else None
+        restored, changes = restore(original, found)
+        notes += changes
+        if name in places and places[name] in staying and restored is not None:
+            kept[places[name]] = (pending, restored)
+            pending = []
+        elif restored is not None:
+            pending.append(restored)
+            dropped.add(places.get(name))
+    for index, cell in enumerate(nb.cells):
+        if index in kept:
+            before, restored = kept[index]
+            cells += [*before, restored]
+        elif index not in dropped:
+            cells.append(make_cell(cell.cell_type, cell))
+    nb.cells = [*cells, *pending]
+    nb.metadata = NotebookNode()
+    give_ids(nb)
+    return notes
+
+
+def list_tags(cell: NotebookNode) -> list[str]:
+    """Returns the tags of a cell that would change its execution."""
+    tags = cell.metadata.get("tags")
+    return [tag for tag in TAGS if isinstance(tags, list) and tag in tags]
+
+
+def recognize(cell: NotebookNode, originals: dict[str, Original]) -> str | None:
+    """Tells which of the cells handed out this one is, or None."""
+    marks = cell.metadata.get("nbgrader")
+    name = marks.get("grade_id") if isinstance(marks, dict) else None
+    if isinstance(name, str) and name in originals:
+        return name
+    if cell.get("id") in originals:
+        return cell.id
+    for name, original in originals.items():
+        if cell.source.strip() and original.is_like(cell.source):
+            return name
+    return None
+
+
+def merge(nb: NotebookNode, original: Original, indices: list[int]) -> list[int]:
+    """Makes one cell of several; returns the indices of those that go.
+
+    A split answer stays where it is, as code, or becomes one text.
+    """
+    *others, last = indices
+    if original.is_answer and original.cell_type == "code":
+        return []
+    if original.is_answer:
+        nb.cells[last].source = "\n\n".join(nb.cells[i].source for i in indices)
+    return others
+
+
+def restore(
+    original: Original, cell: NotebookNode | None
+) -> tuple[NotebookNode | None, list[str]]:
+    """Returns the cell as it has to be, and says what was wrong with it."""
+    notes = []
+    if cell is None:
+        if original.is_answer and not original.marks["grade"]:
+            return None, notes
+        cell = NotebookNode(source=original.source)
+    elif cell.cell_type != original.cell_type:
+        notes.append(f"{original.name} was no {original.cell_type} cell any more.")
+    elif not original.is_answer and not original.is_like(cell.source):
+        notes.append(f"{original.name} had been edited.")
+    restored = make_cell(original.cell_type, cell)
+    if not original.is_answer:
+        restored.source = original.source
+    restored.id = original.name
+    restored.metadata["nbgrader"] = dict(original.marks)
+    return restored, notes
+
+
+def make_cell(cell_type: str, cell: NotebookNode) -> NotebookNode:
+    """Makes a cell of a type with the text of another, and nothing that is not valid.
+
+    Outputs and metadata go; the pictures of a text stay.
+    """
+    make = {"code": new_code_cell, "markdown": new_markdown_cell}
+    made = make.get(cell_type, new_raw_cell)(str(cell.source))
+    attachments = cell.get("attachments")
+    if made.cell_type == "markdown" and isinstance(attachments, dict):
+        made.attachments = NotebookNode(
+            {k: v for k, v in attachments.items() if isinstance(v, dict)}
+        )
+    return made
+
+
+def find_longest_run(places: list[int]) -> set[int]:
+    """Finds the longest run of places that rises; the cells there need not move."""
+    best: list[list[int]] = []
+    for place in places:
+        shorter = [run for run in best if run[-1] < place]
+        best.append([*max(shorter, key=len, default=[]), place])
+    return set(max(best, key=len, default=[]))
+
+
+def give_ids(nb: NotebookNode) -> None:
+    """Gives every cell an id of its own, as nbformat 4.5 wants it."""
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    taken = {cell.id for cell in nb.cells if cell.metadata}
+    for cell in nb.cells:
+        while not cell.metadata and cell.id in taken:
+            cell.id = generate_corpus_id()
+        taken.add(cell.id)
+
+
+def leave_note(nb: NotebookNode, notes: list[str]) -> None:
+    """Puts the audit note where the instructor sees it."""
+    nb.metadata[AUDIT] = notes
+    if notes:
+        lines = "\n".join(f"- {note}" for note in notes)
+        text = f"**For the instructor.** Before grading, this was repaired:\n\n{lines}"
+        nb.cells.insert(0, new_markdown_cell(text, metadata={AUDIT: True}))
