@@ -137,8 +137,11 @@ def find_labels(photos: list[Path]) -> torch.Tensor:
 
 
 def answer(network: Network, photos: list[Path]) -> torch.Tensor:
-    """Returns class scores [N, 1000] for the center crops of photo files."""
-    with torch.inference_mode():
+    """Returns class scores [N, 1000] for the center crops of photo files.
+
+    Computed in bfloat16, which is faster on many processors.
+    """
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         return torch.cat(
             [
                 network(
@@ -156,7 +159,7 @@ def answer(network: Network, photos: list[Path]) -> torch.Tensor:
                 )
                 for start in range(0, len(photos), 32)
             ]
-        )
+        ).float()
 
 
 def agree(scores: torch.Tensor, wanted: torch.Tensor, k: int) -> float:
@@ -165,8 +168,18 @@ def agree(scores: torch.Tensor, wanted: torch.Tensor, k: int) -> float:
     return (top == wanted[:, None]).any(dim=1).float().mean().item()
 
 
-def make_heatmap(network: ResNet, image: torch.Tensor, label: int) -> np.ndarray:
-    """Returns layer4's Grad-CAM [H, W] in closed form, for average pooling and fc.
+def make_heatmaps(network: ResNet, image: torch.Tensor, labels: list[int]):
+    """Returns layer4's Grad-CAM for some classes of one image, from one forward pass.
+
+    Average pooling and one linear layer behind layer4 give it in closed form.
+
+    Args:
+        network: The network, in eval mode.
+        image: [1, 3, H, W], standardized.
+        labels: The classes.
+
+    Returns:
+        [len(labels), H, W] float32, not below 0, not scaled.
 
     Source: Zhou et al. 2016, https://arxiv.org/abs/1512.04150.
     """
@@ -175,10 +188,12 @@ def make_heatmap(network: ResNet, image: torch.Tensor, label: int) -> np.ndarray
     with torch.inference_mode():
         network(image)
         handle.remove()
-        heat = torch.einsum("k,bkhw->bhw", network.fc.weight[label], kept[0]).relu()
+        heat = torch.einsum("nk,khw->nhw", network.fc.weight[labels], kept[0][0])
         size = image.shape[-2:]
-        heat = F.interpolate(heat[None], size, mode="bilinear", align_corners=False)
-    return heat[0, 0].numpy()
+        heat = F.interpolate(
+            heat.relu()[None], size, mode="bilinear", align_corners=False
+        )
+    return heat[0].numpy()
 
 
 def measure_heat(heat: np.ndarray, box: tuple[int, int, int, int]) -> float:
@@ -198,10 +213,10 @@ def describe_mosaics(networks, samples: list[Path]) -> list:
         tiles = [np.asarray(Image.fromarray(t[0]).resize((112, 112))) for t in tiles]
         square = np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
         image = standardize(prepare_images(square[None], 224))
-        for place, index in enumerate(four):
-            left, top = place % 2 * 112, place // 2 * 112
-            for name, network in networks.items():
-                heat = make_heatmap(network, image, labels[index])
+        for name, network in networks.items():
+            heats = make_heatmaps(network, image, [labels[index] for index in four])
+            for place, heat in enumerate(heats):
+                left, top = place % 2 * 112, place // 2 * 112
                 box = (left, top, left + 112, top + 112)
                 shares[name].append(measure_heat(heat, box))
     values = {name: float(np.mean(share)) for name, share in shares.items()}
@@ -218,7 +233,7 @@ def describe_photos(networks, teacher: Teacher) -> list:
             with torch.inference_mode():
                 scores = network(image)
             cells.append(list_classes(scores))
-            heat = make_heatmap(network, image, int(scores.argmax()))
+            (heat,) = make_heatmaps(network, image, [int(scores.argmax())])
             heats.append(measure_heat(heat, BOXES.get(name, (0, 0, 1, 1))))
         pixels = np.asarray(crop_center(photo))[None].repeat(16, axis=0)
         cells.append(list_classes(torch.from_numpy(teacher(pixels)[0][:1])))
@@ -256,8 +271,9 @@ def measure_coherence(filters: np.ndarray) -> np.ndarray:
 
     Source: Bigün and Granlund 1987, Optimal orientation detection of linear symmetry.
     """
-    down = np.diff(filters, axis=2)[:, :, :, :-1]
-    right = np.diff(filters, axis=3)[:, :, :-1, :]
+    down, right = np.diff(filters, axis=2), np.diff(filters, axis=3)
+    down = (down[..., 1:] + down[..., :-1]) / 2  # both at the corners of pixels
+    right = (right[..., 1:, :] + right[..., :-1, :]) / 2
     xx, yy, xy = (
         (a * b).sum(axis=(1, 2, 3))
         for a, b in ((right, right), (down, down), (right, down))

@@ -43,15 +43,16 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from torchvision.models import ResNet, resnet18
 
 # Up to which share of the samples the images have how many pixels.
-STAGES = ((0.50, 64), (0.75, 96), (0.93, 128), (1.00, 176))
+STAGES = ((0.76, 64), (0.92, 96), (1.00, 144))
 PART = 32  # images of one replica in one step
-PEAK_RATE = 0.1
+PEAK_RATE = 0.2
 WARM_UP = 0.04  # share of the samples
 WEIGHT_DECAY = 5e-4
 FEATURE_WEIGHT = 4.0
-AVERAGE_EVERY, AVERAGE_DECAY = 8, 0.98  # steps
+AVERAGE_EVERY, AVERAGE_DECAY = 8, 0.95  # steps
+SAVE_EVERY = 50  # steps between checkpoints and rows of the curve
 FIRST_LAYER_SCALE = 0.25
-STATISTICS_PHOTOS = 1536
+STATISTICS_PHOTOS = 512
 
 
 class Student(nn.Module):
@@ -167,7 +168,7 @@ def train(
             clock.note(loss, PART * threads * find_size(share) ** 2)
             if run.step % 50 == 0:
                 clock.report(run)
-            if run.step % 300 == 0 or run.samples >= samples:
+            if run.step % SAVE_EVERY == 0 or run.samples >= samples:
                 measure(run, checks, clock, share)
                 save_run(run, work)
     return run
@@ -280,7 +281,7 @@ def measure(run: Run, checks: Crops, clock: "Clock", share: float) -> None:
             part = slice(start, start + 64)  # every other group is enough for a curve
             images = standardize(prepare_images(checks.images[part], 128))
             top = run.average(images)[0].argmax(dim=1)
-            logits = torch.from_numpy(np.asarray(checks.logits[part]))
+            logits = torch.from_numpy(np.array(checks.logits[part]))
             agreed.append((top == logits.argmax(dim=1)).float())
     row = {
         "samples": run.samples,
