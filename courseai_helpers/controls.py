@@ -12,19 +12,24 @@ from courseai_helpers.models import Prediction
 from courseai_helpers.views import SIDE, View, mark_cell
 
 FILTER, ACTIVATION, GRAD_CAM = VIEWS = ("filter", "activation map", "Grad-CAM")
-BOX = "courseai-explorer"
-# JupyterLab takes arrow keys and letters away from dropdowns and sliders, for its own
-# shortcuts (https://github.com/jupyter-widgets/ipywidgets/issues/3912) unless they have
-# an attribute that ipywidgets cannot set. An image that fails to load can: it waits
-# until it is part of the page, ten seconds at most.
-KEEP_KEYS = f"""<img alt="" src="data:," style="display: none" onerror="
+BOX, ROW, MESSAGE = "courseai-explorer", "courseai-row", "courseai-message"
+# Three things that ipywidgets has no words for. JupyterLab takes arrow keys and letters
+# from dropdowns and sliders (https://github.com/jupyter-widgets/ipywidgets/issues/3912)
+# unless they have a certain attribute; a slider's handle has no name; and the message
+# is not read out when it changes. An image that fails to load runs this once: it waits
+# until it is part of the page, ten seconds at most. From then on the focus mends.
+MENDING = f"""<img alt="" src="data:," style="display: none" onerror="
     let tries = 100;
     const begin = () => {{
         const box = this.closest('.{BOX}');
-        const keep = ({{ target }}) =>
+        if (!box) return tries-- && setTimeout(begin, 100);
+        box.addEventListener('focusin', ({{ target }}) => {{
             target.setAttribute('data-lm-suppress-shortcuts', 'true');
-        if (box) box.addEventListener('focusin', keep);
-        else if (tries--) setTimeout(begin, 100);
+            for (const row of box.querySelectorAll('.{ROW}'))
+                row.querySelector('[role=slider]').setAttribute(
+                    'aria-label', row.querySelector('label').innerText);
+            box.querySelector('.{MESSAGE}').setAttribute('role', 'status');
+        }});
     }};
     begin();">"""
 HELP = (
@@ -79,7 +84,7 @@ def make_controls(
         message=widgets.HTML(),
         predictions=widgets.HTML(),
     )
-    # A slider's handle has no name in ipywidgets: the field beside it has one.
+    c.message.add_class(MESSAGE)
     for field, slider in [(c.channel, c.channel_slider), (c.opacity, c.opacity_slider)]:
         for trait in ("max", "value", "disabled"):
             widgets.link((field, trait), (slider, trait))
@@ -91,12 +96,14 @@ def arrange(controls: SimpleNamespace) -> list[widgets.Widget]:
     c = controls
     channel = widgets.HBox([c.channel, c.channel_slider])
     opacity = widgets.HBox([c.opacity, c.opacity_slider])
+    for row in (channel, opacity):
+        row.add_class(ROW)
     left = [c.photo, c.upload, c.address, c.view, c.layer, channel, c.target]
     left += [opacity, c.row, c.column, c.reset, c.predictions]
     room = {"flex": "1 1 20em", "max_width": f"{SIDE + 20}px"}
     right = widgets.VBox([c.picture, c.message], layout=room)
     box = widgets.HBox([widgets.VBox(left), right], layout={"flex_flow": "row wrap"})
-    return [widgets.HTML(f"<p>{HELP}</p>{KEEP_KEYS}"), box]
+    return [widgets.HTML(f"<p>{HELP}</p>{MENDING}"), box]
 
 
 def write_picture(view: View, title: str, row: int, column: int) -> str:
@@ -115,9 +122,9 @@ def write_picture(view: View, title: str, row: int, column: int) -> str:
 
 
 def write_message(*sentences: str) -> str:
-    """Returns sentences as HTML that a screen reader reads out when they change."""
+    """Returns sentences as HTML, a paragraph for each."""
     lines = "".join(f"<p>{html.escape(text)}</p>" for text in sentences if text)
-    return f'<div role="status" style="line-height: 1.4">{lines}</div>'
+    return f'<div style="line-height: 1.4">{lines}</div>'
 
 
 def write_predictions(best: Sequence[Prediction]) -> str:
