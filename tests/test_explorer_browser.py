@@ -182,6 +182,22 @@ def test_by_keyboard_alone_a_class_and_a_channel_show_new_pictures(page, root):
     wait_for_picture(page, "Grad-CAM at layer4")
 
 
+def test_a_photo_of_the_readers_own_is_uploaded(page, tmp_path):
+    Image.new("RGB", (300, 240), "white").save(tmp_path / "snow.png")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload a photo").focus()  # an icon is in it
+        page.keyboard.press("Enter")
+    before = page.locator("figure img").get_attribute("src")
+    chooser.value.set_files(tmp_path / "snow.png")
+    page.wait_for_function(
+        "before => document.querySelector('figure img').src !== before", arg=before
+    )
+    photo = page.get_by_role("combobox", name="Photo", exact=True)
+    playwright.expect(photo).to_have_value("snow.png")
+    press(page, "Reset", "Enter", role="button")
+    playwright.expect(photo).to_have_value("your photo")
+
+
 def test_the_picture_in_the_documentation_can_be_taken_anew(page, root, tmp_path):
     press(page, "Layer", "Home", "ArrowDown", "ArrowDown")
     wait_for_picture(page, "Grad-CAM at layer2")
