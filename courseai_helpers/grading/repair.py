@@ -91,44 +91,67 @@ def read_originals(
 
 def repair(nb: NotebookNode, originals: dict[str, Original]) -> list[str]:
     """Repairs a notebook in place and says what was done, a line for each thing."""
-    notes, copies = [], {name: [] for name in originals}
+    copies, notes = find_copies(nb, originals)
+    surplus = set()
+    for name, indices in copies.items():
+        if len(indices) > 1:
+            notes.append(f"{name} was there {len(indices)} times.")
+            surplus.update(merge(nb, originals[name], indices))
+    places = {name: indices[-1] for name, indices in copies.items() if indices}
+    staying = find_longest_run(list(places.values()))
+    notes += [
+        f"{name} had been moved."
+        for name, place in places.items()
+        if place not in staying
+    ]
+    restored = {}
+    for name, original in originals.items():
+        found = nb.cells[places[name]] if name in places else None
+        restored[name], changes = restore(original, found)
+        notes += changes
+    nb.cells = arrange(nb.cells, surplus, places, staying, restored)
+    nb.metadata = NotebookNode()
+    give_ids(nb)
+    return notes
+
+
+def find_copies(
+    nb: NotebookNode, originals: dict[str, Original]
+) -> tuple[dict[str, list[int]], list[str]]:
+    """Finds where each of the cells handed out is, and the tags that have to go."""
+    copies, notes = {name: [] for name in originals}, []
     for index, cell in enumerate(nb.cells):
         if (name := recognize(cell, originals)) is not None:
             copies[name].append(index)
         notes += [f"{name or 'A cell'} had the tag {tag}." for tag in list_tags(cell)]
-    dropped = set()
-    for name, indices in copies.items():
-        if len(indices) > 1:
-            notes.append(f"{name} was there {len(indices)} times.")
-            dropped |= set(merge(nb, originals[name], indices))
-    places = {name: indices[-1] for name, indices in copies.items() if indices}
-    staying = find_longest_run([places[name] for name in originals if name in places])
-    cells, pending = [], []
-    kept = {}
-    for name, original in originals.items():
-        if name not in places:
-            notes.append(f"{name} was missing.")
-        elif places[name] not in staying:
-            notes.append(f"{name} had been moved.")
-        found = nb.cells[places[name]] if name in places else None
-        restored, changes = restore(original, found)
-        notes += changes
-        if name in places and places[name] in staying and restored is not None:
-            kept[places[name]] = (pending, restored)
-            pending = []
-        elif restored is not None:
-            pending.append(restored)
-            dropped.add(places.get(name))
-    for index, cell in enumerate(nb.cells):
-        if index in kept:
-            before, restored = kept[index]
-            cells += [*before, restored]
-        elif index not in dropped:
-            cells.append(make_cell(cell.cell_type, cell))
-    nb.cells = [*cells, *pending]
-    nb.metadata = NotebookNode()
-    give_ids(nb)
-    return notes
+    return copies, notes
+
+
+def arrange(
+    cells: list[NotebookNode],
+    surplus: set[int],
+    places: dict[str, int],
+    staying: set[int],
+    restored: dict[str, NotebookNode | None],
+) -> list[NotebookNode]:
+    """Returns the restored cells in their order, and the student's own between them.
+
+    What was moved or missing comes just before the next cell that stays: a test has to
+    come after everything that belongs to its exercise.
+    """
+    before, waiting = {}, []
+    for name, cell in restored.items():
+        waiting += [cell] if cell is not None else []
+        if places.get(name) in staying:
+            before[places[name]], waiting = waiting, []
+    gone = surplus.union(places.values())
+    arranged = []
+    for index, cell in enumerate(cells):
+        if index in before:
+            arranged += before[index]
+        elif index not in gone:
+            arranged.append(make_cell(cell.cell_type, cell))
+    return arranged + waiting
 
 
 def list_tags(cell: NotebookNode) -> list[str]:
@@ -170,8 +193,9 @@ def restore(
     """Returns the cell as it has to be, and says what was wrong with it."""
     notes = []
     if cell is None:
+        notes.append(f"{original.name} was missing.")
         if original.is_answer and not original.marks["grade"]:
-            return None, notes
+            return None, notes  # nobody but the student can write it
         cell = NotebookNode(source=original.source)
     elif cell.cell_type != original.cell_type:
         notes.append(f"{original.name} was no {original.cell_type} cell any more.")
