@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     grade.add_argument("assignment", help="such as visualizing_features")
     grade.add_argument(
         "--jobs",
-        type=int,
+        type=count_jobs,
         default=1,
         metavar="N",
         help="how many submissions to execute at the same time (1)",
@@ -92,6 +92,13 @@ def run_demo(options: argparse.Namespace) -> int:
 
     run_demonstration(Path.cwd())
     return 0
+
+
+def count_jobs(text: str) -> int:
+    """Returns the number of jobs that was asked for."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
 
 
 def run_grade(options: argparse.Namespace) -> int:

@@ -258,10 +258,15 @@ def test_without_a_sandbox_nothing_runs_unless_asked_to(course, monkeypatch, tmp
     submit(course, "ada")
     tools = tmp_path / "tools"
     tools.mkdir()
+    (tools / "alembic").symlink_to(shutil.which("alembic"))  # nbgrader starts it
     monkeypatch.setenv("PATH", str(tools))
+    plain = run(course, "nbgrader", "autograde", ASSIGNMENT)
+    assert plain.returncode != 0 and not list(course.glob("autograded/*/*"))
+    assert "CRITICAL] Student code is not run" in plain.stdout
     result = grade(course)
     assert result.returncode == 1 and "--no-sandbox" in result.stdout
-    assert "Traceback" not in result.stdout and not read_points(course)
+    assert "Traceback" not in result.stdout
+    assert None in read_points(course)["ada"].values()
     assert grade(course, "--no-sandbox").returncode == 0
     assert read_points(course)["ada"] == FULL
 
@@ -285,4 +290,19 @@ def test_what_is_missing_is_said_in_a_sentence(course, change, message):
     change(course)
     result = grade(course)
     assert result.returncode == 1 and message in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_the_number_of_jobs_is_a_number(course, number):
+    result = grade(course, f"--jobs={number}")
+    assert result.returncode == 2 and "is not a number from 1 up" in result.stdout
+
+
+def test_a_scheduler_that_is_not_there_is_said_to_be_missing(course):
+    submit(course, "ada")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    result = grade(course, f"--scheduler=tcp://127.0.0.1:{port}")
+    assert result.returncode == 1 and "There is no Dask scheduler" in result.stdout
     assert "Traceback" not in result.stdout

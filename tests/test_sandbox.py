@@ -171,10 +171,9 @@ def test_a_fork_bomb_ends(run_inside):
         "import os, time\nwhile True:\n"
         "    try: os.fork()\n"
         "    except OSError: time.sleep(0.01)",
-        timeout=5,
         processes=40,
     )
-    assert answer.report is None or "40 processes" in answer.report["cause"]
+    assert not answer.alive and "40 processes" in answer.report["cause"]
     # The kernels of other tests' servers may run at the same time; bombs do not.
     assert kernels.wait_for_processes(f"^{sys.executable} .*grading.forkserver", before)
 

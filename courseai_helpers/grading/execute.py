@@ -27,7 +27,7 @@ from courseai_helpers.grading.causes import (
     classify_death,
     classify_error,
 )
-from courseai_helpers.grading.sandbox import require_sandbox
+from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
 
 MAX_MESSAGE = 2**24  # bytes; what is longer closes the connection
 MAX_WAITING = 100  # messages that wait for the grader
@@ -72,7 +72,7 @@ class SandboxedExecute(Execute):
     def preprocess(self, nb, resources=None, km=None):
         """Executes the notebook in place and notes why cells failed."""
         if self.sandbox:
-            require_sandbox()
+            self.require_sandbox()
             self.kernel_manager_class = SandboxedKernelManager
         self.failures = {}
         self.done = []  # the cells that a new kernel has to run again
@@ -82,6 +82,14 @@ class SandboxedExecute(Execute):
             name: failure.to_dict() for name, failure in self.failures.items()
         }
         return nb, resources
+
+    def require_sandbox(self) -> None:
+        """Says plainly why nothing is run; nbgrader itself shows a traceback only."""
+        try:
+            require_sandbox()
+        except SandboxError as error:
+            self.log.critical(error)
+            raise
 
     def preprocess_cell(self, cell, resources, index):
         """Executes one cell; whatever happens, the next one can be executed."""

@@ -1,6 +1,7 @@
 """Grades a class: sanitises here, executes anywhere, records with a single writer."""
 
 import contextlib
+import logging
 import shutil
 import signal
 import warnings
@@ -174,6 +175,8 @@ def open_client(jobs: int, scheduler: str | None) -> Iterator[Client]:
         with client:
             yield client
         return
+    # It warns of workers that take their time to end, which is no trouble.
+    logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
     # Workers inherit this: a Ctrl-C is for this process, which stops them in order.
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -194,7 +197,13 @@ def grade_all(run: ClassRun, todo: dict[str, str], client: Client) -> None:
     waiting = iter(todo)
     running = as_completed([], with_results=False)
     students = {}
-    client.wait_for_workers(1)
+    try:
+        client.wait_for_workers(1, timeout=60)
+    except TimeoutError:
+        raise CourseError(
+            f"The Dask scheduler at {client.scheduler.address} has no workers. Start "
+            "some with `dask worker ADDRESS --nthreads 1`, and try again."
+        ) from None
     window = 2 * sum(client.nthreads().values())
 
     def send_next() -> None:

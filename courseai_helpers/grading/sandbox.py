@@ -99,7 +99,7 @@ def require_sandbox() -> None:
     try:
         build_sandbox(None, Limits()).close()
     except (OSError, SandboxError) as error:
-        raise SandboxError(explain(error)) from error
+        raise SandboxError(explain(error)) from None
 
 
 def explain(reason: object) -> str:
