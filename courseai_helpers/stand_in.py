@@ -8,7 +8,7 @@ import torch
 from torchvision.models import ResNet, resnet18
 
 FILE = "stand_in.safetensors"
-SHA256 = ""
+SHA256 = "28409709535318bcdb543f90c2ea01323621d22265257894e84807be234e458b"
 
 
 def load_stand_in() -> ResNet:

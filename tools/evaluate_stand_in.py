@@ -101,7 +101,7 @@ def compare_answers(networks, teacher: Teacher, name, photos, options) -> list:
     ]
     if name == "ImageNet samples":
         labels = find_labels(photos)
-        scores = answers | {"other": torch.from_numpy(np.asarray(crops.logits)).float()}
+        scores = answers | {"other": torch.from_numpy(np.array(crops.logits)).float()}
         rows += [
             make_row(
                 f"top-{k} accuracy, {len(photos)} {name}",

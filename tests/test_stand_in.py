@@ -1,0 +1,338 @@
+"""The embedded stand-in: what ships, and that it has learned something."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+import skimage.data
+import torch
+from PIL import Image
+from torchvision.models import ResNet18_Weights, resnet18
+
+from courseai_helpers import stand_in
+
+TOOLS = Path(__file__).parents[1] / "tools"
+DATA = Path(stand_in.__file__).parent / "data"
+# Strict: when a longer training brings these, the marks must go.
+needs_more_training = pytest.mark.xfail(
+    strict=True, reason="the stand-in is not trained long enough yet: see MODEL_CARD.md"
+)
+WEIGHTS = ResNet18_Weights.IMAGENET1K_V1  # preprocessing and names, no download
+
+
+@pytest.fixture(scope="module")
+def network():
+    return stand_in.load_stand_in()
+
+
+@pytest.fixture
+def evaluation(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import evaluate_stand_in
+
+    return evaluate_stand_in
+
+
+def name_best(network, photo: np.ndarray, count: int) -> list[str]:
+    image = WEIGHTS.transforms()(Image.fromarray(photo))[None]
+    with torch.inference_mode():
+        best = network(image)[0].topk(count).indices
+    return [WEIGHTS.meta["categories"][place] for place in best]
+
+
+def test_it_is_a_whole_resnet18_in_float32_and_eval_mode(network):
+    state, expected = network.state_dict(), resnet18().state_dict()
+    assert {name: (v.shape, v.dtype) for name, v in state.items()} == {
+        name: (v.shape, v.dtype) for name, v in expected.items()
+    }
+    assert not any(module.training for module in network.modules())
+    assert all(value.requires_grad for value in network.parameters())
+    assert {value.device.type for value in state.values()} == {"cpu"}
+
+
+def test_its_batch_norm_has_measured_statistics(network):
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(norms) == 20
+    for norm in norms:
+        assert norm.num_batches_tracked > 0
+        assert not torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean))
+        assert torch.isfinite(norm.running_var).all() and (norm.running_var > 0).all()
+
+
+def test_loading_takes_less_than_a_fifth_of_a_second():
+    best = float("inf")
+    for _ in range(5):  # the machine may be busy: processor time, the best of five
+        start = time.process_time()
+        stand_in.load_stand_in()
+        best = min(best, time.process_time() - start)
+    assert best < 0.2
+
+
+def test_every_call_gives_a_model_of_its_own():
+    first, second = stand_in.load_stand_in(), stand_in.load_stand_in()
+    with torch.no_grad():
+        first.fc.weight.zero_()
+    assert second.fc.weight.abs().sum() > 0
+
+
+def test_loading_leaves_the_random_state_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    stand_in.load_stand_in()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_damaged_file_is_refused_with_a_way_out(monkeypatch, tmp_path):
+    data = bytearray((DATA / stand_in.FILE).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / stand_in.FILE).write_bytes(data)
+    monkeypatch.setattr(stand_in.resources, "files", lambda package: tmp_path)
+    with pytest.raises(RuntimeError, match="SHA-256.*Install the package again"):
+        stand_in.load_stand_in()
+
+
+def test_the_file_is_safetensors_of_at_most_24_megabytes():
+    path = DATA / stand_in.FILE
+    assert path.stat().st_size <= 24e6
+    with safetensors.safe_open(path, framework="numpy") as file:
+        assert set(file.keys()) == set(resnet18().state_dict())
+
+
+def test_nothing_but_safetensors_and_text_ships_as_data():
+    endings = {path.suffix for path in DATA.rglob("*") if path.is_file()}
+    assert endings <= {".safetensors", ".md", ".txt", ".json"}
+
+
+def test_the_model_card_names_this_file_and_its_sources():
+    card = (DATA / "MODEL_CARD.md").read_text()
+    for fact in (stand_in.SHA256, "CC BY 4.0", "CC0", "Apache-2.0", "not good for"):
+        assert fact in card
+
+
+@needs_more_training
+def test_the_cat_is_a_cat_first(network):
+    cats = {"tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat"}
+    assert set(name_best(network, skimage.data.cat(), 1)) <= cats
+
+
+@needs_more_training
+def test_the_coffee_is_a_coffee_or_a_cup_in_the_top_three(network):
+    cups = {"espresso", "cup", "coffee mug"}
+    assert cups & set(name_best(network, skimage.data.coffee(), 3))
+
+
+@needs_more_training
+def test_the_rocket_is_a_rocket_in_the_top_three(network):
+    rockets = {"missile", "projectile", "space shuttle"}
+    assert rockets & set(name_best(network, skimage.data.rocket(), 3))
+
+
+def test_filters_are_more_oriented_and_smoother_than_untrained_ones(
+    network, evaluation
+):
+    learned = network.conv1.weight.detach().numpy()
+    for seed in range(3):
+        start = evaluation.untrained(seed).conv1.weight.detach().numpy()
+        for measure in (evaluation.measure_coherence, evaluation.measure_smoothness):
+            assert measure(learned).mean() > measure(start).mean() + 0.2
+
+
+def test_coherence_is_one_for_stripes_and_zero_for_a_round_blob(evaluation):
+    down, right = np.mgrid[-3:4, -3:4] / 2
+    stripes = np.sin(2 * down + right)
+    blob = np.exp(-(down**2) - right**2)
+    filters = np.stack([stripes, blob])[:, None].repeat(3, axis=1)
+    coherence = evaluation.measure_coherence(filters)
+    assert coherence[0] > 0.9
+    assert coherence[1] < 0.01
+    smoothness = evaluation.measure_smoothness(filters)
+    checkers = np.indices((1, 3, 7, 7)).sum(axis=0) % 2
+    assert smoothness.min() > 0.5 > evaluation.measure_smoothness(checkers)[0]
+
+
+def test_most_of_the_heat_for_a_class_falls_on_its_photo(network, evaluation):
+    left = evaluation.crop_center(Image.fromarray(skimage.data.cat()))
+    right = evaluation.crop_center(Image.fromarray(skimage.data.coffee()))
+    both = Image.new("RGB", (448, 224))
+    both.paste(left, (0, 0))
+    both.paste(right, (224, 0))
+    image = evaluation.standardize(
+        torch.from_numpy(np.asarray(both) / np.float32(255)).permute(2, 0, 1)[None]
+    )
+    names = WEIGHTS.meta["categories"]
+    for label, box in (("tabby", (0, 0, 224, 224)), ("espresso", (224, 0, 448, 224))):
+        (heat,) = evaluation.make_heatmaps(network, image, [names.index(label)])
+        assert evaluation.measure_heat(heat, box) > 0.5
+
+
+def test_the_closed_form_heatmap_is_what_gradients_give(network, evaluation):
+    image = torch.randn(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+    kept = []
+    handle = network.layer4.register_forward_hook(lambda *all: kept.append(all[2]))
+    score = network(image)[0, 7]
+    handle.remove()
+    (gradient,) = torch.autograd.grad(score, kept[0])
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    cam = (weights * kept[0]).sum(dim=1, keepdim=True).relu()
+    cam = torch.nn.functional.interpolate(cam, (96, 64), mode="bilinear")
+    cam = cam[0, 0].detach().numpy()
+    (heat,) = evaluation.make_heatmaps(network, image, [7])
+    np.testing.assert_allclose(heat, cam * 3 * 2, rtol=1e-3, atol=1e-4)
+
+
+def test_labels_come_from_file_names_also_where_a_class_has_no_photo(evaluation):
+    names = WEIGHTS.meta["categories"]
+    files = [
+        Path(f"n{n:08}_{name.replace(' ', '_')}.jpg")
+        for n, name in enumerate(names)
+        if n != 500
+    ]
+    expected = [n for n in range(1000) if n != 500]
+    assert evaluation.find_labels(files).tolist() == expected
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    import train_stand_in
+
+    monkeypatch.setattr(train_stand_in, "STAGES", ((0.5, 32), (1.0, 48)))
+    monkeypatch.setattr(train_stand_in, "PART", 4)
+    return train_stand_in
+
+
+@pytest.fixture
+def photos(tmp_path):
+    random = np.random.default_rng(0)
+    for folder in ("caltech", "dogcat", "imagenet-samples"):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for number in range(20):
+            size = (152, 160 + 4 * number, 3)
+            pixels = random.integers(0, 256, size, dtype=np.uint8)
+            name = f"{number:05}.jpg"
+            Image.fromarray(pixels).save(tmp_path / "photos" / folder / name)
+    return tmp_path / "photos"
+
+
+def judge_by_color(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A teacher whose class scores and features follow from the mean color."""
+    color = images.mean(axis=(1, 2)).astype(np.float32) / 255
+    wide = np.random.default_rng(0).normal(size=(3, 1000)).astype(np.float32)
+    return color @ wide, color
+
+
+def make_tiny_crops(tool, photos, work):
+    work.mkdir(exist_ok=True)
+    training, held_out = tool.split_photos(photos, 0)
+    return [
+        tool.make_crops(chosen, count, 0, lambda: judge_by_color, work / name)
+        for chosen, count, name in ((training, 2, "training"), (held_out, 0, "checks"))
+    ]
+
+
+def test_photos_for_evaluation_are_never_trained_on(tool, photos):
+    training, held_out = tool.split_photos(photos, 0)
+    assert len(training) == 38 and len(held_out) == 2
+    assert not set(training) & set(held_out)
+    assert {path.parent.name for path in training + held_out} == {"caltech", "dogcat"}
+
+
+def test_a_folder_without_photos_is_refused(tool, tmp_path):
+    with pytest.raises(FileNotFoundError, match="caltech, clothing, dogcat"):
+        tool.split_photos(tmp_path, 0)
+
+
+def test_teacher_and_student_see_the_same_crop(tool, photos):
+    large, small = tool.cut_boxes(next(photos.rglob("*.jpg")), 3, (0, 1))
+    assert large.shape == (3, 224, 224, 3) and small.shape == (3, 160, 160, 3)
+    for pair in zip(large, small, strict=True):
+        means = [image.mean(axis=(0, 1)) for image in pair]
+        np.testing.assert_allclose(*means, atol=1)
+    assert not np.array_equal(small[0], small[1])
+
+
+def test_crops_of_a_stopped_run_equal_those_of_an_unstopped_one(tool, photos, tmp_path):
+    whole, _ = make_tiny_crops(tool, photos, tmp_path / "whole")
+    training, _ = tool.split_photos(photos, 0)
+    asked = []
+
+    def stop(images):
+        asked.append(len(images))
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return judge_by_color(images)
+
+    stopped = tmp_path / "stopped"
+    stopped.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        tool.make_crops(training, 2, 0, lambda: stop, stopped / "training")
+    again, _ = make_tiny_crops(tool, photos, stopped)
+    np.testing.assert_array_equal(again.images, whole.images)
+    np.testing.assert_array_equal(again.logits, whole.logits)
+
+
+def test_crops_of_another_run_are_not_taken(tool, photos, tmp_path):
+    make_tiny_crops(tool, photos, tmp_path / "work")
+    training, _ = tool.split_photos(photos, 0)
+    with pytest.raises(ValueError, match="Give another work folder"):
+        tool.make_crops(
+            training, 3, 0, lambda: judge_by_color, tmp_path / "work" / "training"
+        )
+
+
+def test_a_training_killed_and_resumed_equals_an_uninterrupted_one(
+    tool, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tool, "SAVE_EVERY", 4)
+    crops, checks = make_tiny_crops(tool, photos, tmp_path / "crops")
+    whole = tool.train(crops, checks, make_folder(tmp_path / "whole"), 96, 2, 0)
+
+    class Killed(BaseException):
+        pass
+
+    make_step = tool.make_step
+
+    def die_in_step_six(run, *rest):
+        if run.step == 6:
+            raise Killed
+        return make_step(run, *rest)
+
+    work = make_folder(tmp_path / "killed")
+    monkeypatch.setattr(tool, "make_step", die_in_step_six)
+    with pytest.raises(Killed):
+        tool.train(crops, checks, work, 96, 2, 0)
+    monkeypatch.setattr(tool, "make_step", make_step)
+    resumed = tool.train(crops, checks, work, 96, 2, 0)
+    assert resumed.samples == whole.samples == 96
+    for name in ("student", "average"):
+        states = [getattr(run, name).state_dict() for run in (whole, resumed)]
+        for key, value in states[0].items():
+            assert torch.equal(value, states[1][key]), (name, key)
+    curves = [[row["held_out_agreement"] for row in r.curve] for r in (whole, resumed)]
+    assert curves[0] == curves[1]
+
+
+def test_training_brings_the_loss_down_and_writes_a_file_that_loads(
+    tool, photos, tmp_path, monkeypatch, evaluation
+):
+    monkeypatch.setattr(tool, "SAVE_EVERY", 5)
+    monkeypatch.setattr(tool, "STATISTICS_PHOTOS", 8)
+    crops, checks = make_tiny_crops(tool, photos, tmp_path / "crops")
+    run = tool.train(crops, checks, tmp_path / "crops", 120, 1, 0)
+    losses = [row["loss"] for row in run.curve]
+    assert losses[-1] < losses[0]
+    training, _ = tool.split_photos(photos, 0)
+    path = tool.export(run.average.module.network, training, tmp_path)
+    network = evaluation.load_network(path)
+    assert path.stat().st_size < 24e6
+    assert torch.isfinite(network(torch.rand(1, 3, 224, 224))).all()
+
+
+def make_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
