@@ -1,6 +1,6 @@
 """Trains the embedded stand-in: distils a teacher into torchvision's resnet18.
 
-    python tools/train_stand_in.py PHOTOS WORK_FOLDER --samples 400000
+    python tools/train_stand_in.py PHOTOS WORK_FOLDER --samples 600000
 
 PHOTOS is a folder or a tar archive with the folders caltech, clothing and dogcat. A
 run that was stopped continues from its last checkpoint when the same command is given
@@ -43,14 +43,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from torchvision.models import ResNet, resnet18
 
 # Up to which share of the samples the images have how many pixels.
-STAGES = ((0.76, 64), (0.92, 96), (1.00, 144))
+STAGES = ((0.50, 64), (0.75, 96), (0.92, 128), (1.00, 176))
 PART = 32  # images of one replica in one step
 PEAK_RATE = 0.2
 WARM_UP = 0.04  # share of the samples
 WEIGHT_DECAY = 5e-4
 FEATURE_WEIGHT = 4.0
 AVERAGE_EVERY, AVERAGE_DECAY = 8, 0.95  # steps
-SAVE_EVERY = 50  # steps between checkpoints and rows of the curve
+SAVE_EVERY = 150  # steps between checkpoints and rows of the curve
 FIRST_LAYER_SCALE = 0.25
 STATISTICS_PHOTOS = 512
 
@@ -118,7 +118,7 @@ def main() -> None:
     )
     parser.add_argument("photos", type=Path, help="folder or tar archive")
     parser.add_argument("work", type=Path, help="folder for checkpoints and weights")
-    parser.add_argument("--samples", type=int, default=400_000, help="images in all")
+    parser.add_argument("--samples", type=int, default=600_000, help="images in all")
     parser.add_argument("--crops", type=int, default=4, help="random crops per photo")
     parser.add_argument("--threads", type=int, default=2, help="replicas at a time")
     parser.add_argument("--seed", type=int, default=0)
