@@ -6,44 +6,16 @@ executed go. What was done stands in a note at the top of the autograded noteboo
 the formgrader shows it, in the notebook's metadata and in the log.
 """
 
-import re
-from dataclasses import dataclass
-
 from nbformat import NotebookNode
 from nbformat.corpus.words import generate_corpus_id
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from courseai_helpers.grading.originals import Original, read_originals
+
 AUDIT = "courseai_audit"
-HIDDEN = re.compile(r"^.*BEGIN HIDDEN TESTS.*?END HIDDEN TESTS.*?$", re.M | re.S)
 TAGS = ("raises-exception", "skip-execution")
-
-
-@dataclass(frozen=True)
-class Original:
-    """A cell as it was handed out, in nbgrader's words.
-
-    Attributes:
-        name: Its grade_id.
-        cell_type: "code" or "markdown".
-        source: Its text.
-        marks: Its nbgrader metadata.
-    """
-
-    name: str
-    cell_type: str
-    source: str
-    marks: dict
-
-    @property
-    def is_answer(self) -> bool:
-        """Whether students write into it."""
-        return self.marks["solution"]
-
-    def is_like(self, source: str) -> bool:
-        """Whether a cell has the text that students got: hidden tests are not in it."""
-        return source.strip() == HIDDEN.sub("", self.source).strip()
 
 
 class RepairSubmission(NbGraderPreprocessor):
@@ -61,32 +33,6 @@ class RepairSubmission(NbGraderPreprocessor):
             self.log.warning("%s: %s", names["student"], note)
         leave_note(nb, notes)
         return nb, resources
-
-
-def read_originals(
-    gradebook: Gradebook, notebook: str, assignment: str
-) -> dict[str, Original]:
-    """Reads the cells that nbgrader knows, in the order of the release."""
-    found = gradebook.find_notebook(notebook, assignment)
-    points = {cell.name: cell.max_score for cell in found.grade_cells}
-    answers = {cell.name for cell in found.solution_cells}
-    tasks = {cell.name: cell.max_score for cell in found.task_cells}
-    originals = {}
-    for cell in found.source_cells:
-        marks = {
-            "cell_type": cell.cell_type,
-            "checksum": cell.checksum,
-            "grade": cell.name in points,
-            "grade_id": cell.name,
-            "locked": cell.locked,
-            "schema_version": 3,
-            "solution": cell.name in answers,
-            "task": cell.name in tasks,
-        }
-        if cell.name in points or cell.name in tasks:
-            marks["points"] = (points | tasks)[cell.name]
-        originals[cell.name] = Original(cell.name, cell.cell_type, cell.source, marks)
-    return originals
 
 
 def repair(nb: NotebookNode, originals: dict[str, Original]) -> list[str]:
