@@ -367,7 +367,7 @@ def export(network: ResNet, photos: list[Path], work: Path) -> Path:
         for name, value in network.state_dict().items()
     }
     path = work / "stand_in.safetensors"
-    safetensors.torch.save_file(state, path)
+    path.write_bytes(safetensors.torch.save(state))  # readable by others, too
     return path
 
 
