@@ -15,7 +15,7 @@ from torchvision.models import ResNet, ResNet18_Weights, resnet18
 
 from courseai_helpers.downloads import DownloadError, fetch, is_offline
 from courseai_helpers.notices import show_notice
-from courseai_helpers.stand_in import is_stand_in_trained, load_stand_in
+from courseai_helpers.stand_in import load_stand_in
 from courseai_helpers.storage import store
 
 WEIGHTS_URL = ResNet18_Weights.IMAGENET1K_V1.url
@@ -106,18 +106,10 @@ def _is_intact(data: bytes) -> bool:
 
 
 def _stand_in(reason: str) -> ResNet:
-    if is_stand_in_trained():
-        kind = (
-            "a ResNet-18 trained for this course on far fewer photos. It is wrong more "
-            "often than the original, and less sure"
-        )
-    else:
-        kind = (
-            "a ResNet-18 with random weights that nobody has trained. Its predictions "
-            "and heatmaps mean nothing; it only lets the code run"
-        )
     show_notice(
-        f"{reason} You work with the stand-in embedded in this package, {kind}. "
+        f"{reason} You work with the stand-in embedded in this package, a ResNet-18 "
+        "trained for this course on far fewer photos. It is wrong about most photos, "
+        "and its heatmaps are rough; the code and the exercises are the same. "
         "For the original weights, load the model again with a network and without "
         "COURSEAI_OFFLINE, or let COURSEAI_WEIGHTS name a copy of "
         f"{Path(WEIGHTS_URL).name}."
