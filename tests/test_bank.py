@@ -1,5 +1,6 @@
 """The test cells tell right work from wrong, and each of their assertions is needed."""
 
+import copy
 import re
 from collections import Counter
 
@@ -62,7 +63,7 @@ def test_messages_say_what_was_expected_and_what_came(verdicts):
             if message.startswith("AssertionError"):
                 text = f"{verdict.entry}, {name}: {message}"
                 assert re.search("expected|must|but", message), text
-                assert re.search(r"\d|got|None|nothing", message), text
+                assert re.search(r"\d|got|None|nothing|but", message), text
                 assert len(message) < 500, text
 
 
@@ -74,7 +75,7 @@ def test_right_work_is_accepted_whatever_the_weights_and_the_photo(cells, namesp
     import torch
 
     generator = torch.Generator().manual_seed(3)
-    model = namespace["load_resnet18"]()
+    model = copy.deepcopy(namespace["model"])
     for parameter in model.parameters():
         noise = torch.randn(parameter.shape, generator=generator)
         parameter.data.add_(noise * parameter.data.std(correction=0) * 0.3)

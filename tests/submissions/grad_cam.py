@@ -729,7 +729,7 @@ if target_class is None:
 weights = gradients.mean(dim=(2, 3), keepdim=True)
 heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
 heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
-cam = (heat / (heat.max() + 1e-4))[0, 0].numpy()
+cam = (heat / (heat.max() + 1e-5))[0, 0].numpy()
 
 # %% wrong, caught by scale: scaled before upsampling
 if target_class is None:
