@@ -131,6 +131,7 @@ def test_the_partly_right_submission_gets_exactly_its_points(loop):
         if score.student == "partly-right" and score.cell not in WRITTEN
     }
     # One scale for all filters leaves the input as it was, but not much else.
+    expected["test_normalize_filters_constant"] = 0.5
     expected["test_normalize_filters_input"] = 0.5
     assert collect_points(loop.autograded, "partly-right") == expected
 
@@ -159,7 +160,7 @@ def test_every_submission_is_listed_and_collected(loop):
 
 
 def test_every_student_fetches_a_feedback_page_with_the_points(loop):
-    totals = {"fully-right": "19.5", "partly-right": "7.0", "blank": "0.0"}
+    totals = {"fully-right": "19.5", "partly-right": "7.5", "blank": "0.0"}
     for student, total in totals.items():
         pages = list((loop.students / student).rglob("feedback/**/*.html"))
         assert len(pages) == 1, student
@@ -170,7 +171,7 @@ def test_the_exported_grades_are_the_sum_of_both_kinds_of_points(loop):
     with (loop.instructor / "grades.csv").open() as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
     scores = {student: float(row["score"]) for student, row in rows.items()}
-    assert scores == {"fully-right": 19.5, "partly-right": 7, "blank": 0}
+    assert scores == {"fully-right": 19.5, "partly-right": 7.5, "blank": 0}
     assert {row["max_score"] for row in rows.values()} == {"18.0"}
 
 
@@ -182,7 +183,7 @@ def test_the_demonstration_prints_the_gradebook_and_where_to_go_on(demonstration
         if len(cells := [c.strip() for c in line.strip("│┃|").split("│")]) == 5
     }
     assert rows["grad_cam"] == ["5", "5", "0", "0"]
-    assert rows["normalize_filters"] == ["2", "2", "0.5", "0"]
+    assert rows["normalize_filters"] == ["2", "2", "1", "0"]
     assert rows["reflect_hierarchy"] == ["2", "to grade", "to grade", "0"]
     assert rows["total so far"] == ["18", "14", "5.5", "0"]
     for student in STUDENTS:
