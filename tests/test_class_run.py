@@ -136,7 +136,10 @@ def test_hostile_submissions_cost_their_own_points_only(course):
     assert points.pop("honest") == FULL
     assert points == dict.fromkeys(attacks, NO_DOUBLE)
     for student, (_, cause) in attacks.items():
-        assert set(read_causes(course, student).values()) == {cause}, student
+        causes = set(read_causes(course, student).values())
+        if student == "flood":  # its output is memory too, until it is read
+            causes -= {"out of memory"}
+        assert causes == {cause}, student
     again = grade(course)
     assert "0 graded, 6 graded before" in again.stdout
     assert "torn can't be graded" in again.stdout
