@@ -160,11 +160,11 @@ def test_every_submission_is_listed_and_collected(loop):
 
 
 def test_every_student_fetches_a_feedback_page_with_the_points(loop):
-    totals = {"fully-right": "19.5", "partly-right": "7.5", "blank": "0.0"}
+    totals = {"fully-right": "19.5", "partly-right": "7.5", "blank": "0"}
     for student, total in totals.items():
         pages = list((loop.students / student).rglob("feedback/**/*.html"))
         assert len(pages) == 1, student
-        assert f"(Score: {total} / 18.0)" in pages[0].read_text()
+        assert f"<strong>{total} of 18 points</strong>" in pages[0].read_text()
 
 
 def test_the_exported_grades_are_the_sum_of_both_kinds_of_points(loop):
