@@ -3,13 +3,17 @@
 PYTHON ?= python3
 LESSON := visualizing_features/visualizing_features.ipynb
 
-.PHONY: demo test lab build lint
+.PHONY: demo test test-long lab build lint
 
 demo: .venv/installed-instructor
 	.venv/bin/courseai demo
 
 test: .venv/installed-test
 	.venv/bin/pytest
+
+# Runs of whole classes, a database server, twenty gradings: some 15 minutes.
+test-long: .venv/installed-test
+	.venv/bin/pytest -m long
 
 lab: .venv/installed-student work/$(LESSON)
 	.venv/bin/jupyter lab work/$(LESSON)
