@@ -185,7 +185,7 @@ def test_the_demonstration_prints_the_gradebook_and_where_to_go_on(demonstration
     assert rows["grad_cam"] == ["5", "5", "0", "0"]
     assert rows["normalize_filters"] == ["2", "2", "1", "0"]
     assert rows["reflect_hierarchy"] == ["2", "to grade", "to grade", "0"]
-    assert rows["total so far"] == ["18", "14", "5.5", "0"]
+    assert rows["total so far"] == ["18", "14", "6", "0"]
     for student in STUDENTS:
         page = folder / "feedback" / student / ASSIGNMENT / f"{ASSIGNMENT}.html"
         assert page.is_file()
