@@ -26,6 +26,7 @@ class Observation:
         modes_changed: Names of the modules whose train/eval mode changed.
         state_changed: Names of the parameters and buffers whose values changed.
         inputs_changed: Positions of the tensor or array arguments that changed.
+        gradients_changed: Names of the parameters whose `.grad` changed.
     """
 
     result: Any = None
@@ -36,6 +37,7 @@ class Observation:
     modes_changed: list[str] = field(default_factory=list)
     state_changed: list[str] = field(default_factory=list)
     inputs_changed: list[int] = field(default_factory=list)
+    gradients_changed: list[str] = field(default_factory=list)
 
 
 def observe(function: Callable, *arguments: Any) -> Observation:
@@ -46,10 +48,13 @@ def observe(function: Callable, *arguments: Any) -> Observation:
         *arguments: Its arguments. Every `torch.nn.Module` among them is watched, every
             tensor and array is compared with a copy made before the call.
     """
+    if hasattr(function, "observe_there"):  # it runs in another process
+        return function.observe_there(*arguments)
     models = [value for value in arguments if isinstance(value, nn.Module)]
     copies = [_copy(value) for value in arguments]
     modes = [_modes(model) for model in models]
     states = [_state(model) for model in models]
+    gradients = [_gradients(model) for model in models]
     hooks = sum((_hooks(model) for model in models), Counter())
     seen = Observation()
 
@@ -67,7 +72,9 @@ def observe(function: Callable, *arguments: Any) -> Observation:
     hooks_now = sum((_hooks(model) for model in models), Counter())
     seen.hooks_left = (hooks_now - hooks).total()
     seen.hooks_lost = (hooks - hooks_now).total()
-    for model, mode, state in zip(models, modes, states, strict=True):
+    for model, mode, state, gradient in zip(
+        models, modes, states, gradients, strict=True
+    ):
         seen.modes_changed += [
             name for name, training in _modes(model).items() if training != mode[name]
         ]
@@ -75,6 +82,11 @@ def observe(function: Callable, *arguments: Any) -> Observation:
             name
             for name, value in _state(model).items()
             if not _same(value, state[name])
+        ]
+        seen.gradients_changed += [
+            name
+            for name, value in _gradients(model).items()
+            if name not in gradient or not _same(value, gradient[name])
         ]
     seen.inputs_changed = [
         place
@@ -103,6 +115,14 @@ def _modes(model: nn.Module) -> dict[str, bool]:
 
 def _state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def _gradients(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        name: parameter.grad.clone()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
 
 
 def _entrance(model: nn.Module) -> nn.Module:

@@ -32,12 +32,18 @@ def join_sandbox(first_handle: int) -> None:
     check(libc.setns(first_handle, NAMESPACES))
 
 
-def keep_only_standard_streams() -> None:
-    """Closes every file and points the standard streams to the null device."""
+def keep_only_standard_streams(link: int | None) -> None:
+    """Closes every file and points the standard streams to the null device.
+
+    Args:
+        link: A file that stays open, as number 3.
+    """
     null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
-    os.closerange(3, 65536)
+    if link is not None:
+        os.dup2(link, 3)
+    os.closerange(3 if link is None else 4, 65536)
 
 
 def drop_rights() -> None:

@@ -1,21 +1,24 @@
 """Executes a submission for nbgrader: in the sandbox, and to the last cell.
 
-A drop-in for nbgrader's own Execute preprocessor. A cell that ends its kernel costs
-its own points and not the rest of the notebook: a new kernel is started and runs the
-cells again that have worked. Why a cell failed is noted in the notebook's metadata.
+A drop-in for nbgrader's own Execute preprocessor. The student's kernel runs all but the
+test cells; these are run by the examiner, in a kernel of its own. A cell that ends its
+kernel costs its own points and not the rest of the notebook: a new kernel is started
+and runs the cells again that have worked. Why a cell failed is noted in the notebook's
+metadata.
 """
 
 import asyncio
+import socket
 import time
 
 import zmq
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.util import run_sync
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
-from nbgrader.utils import is_grade
 from traitlets import Bool, Integer
 
 from courseai_helpers.grading.causes import (
@@ -27,17 +30,32 @@ from courseai_helpers.grading.causes import (
     classify_death,
     classify_error,
 )
+from courseai_helpers.grading.examiner import (
+    Examiner,
+    is_setup,
+    is_test,
+    list_exercises,
+)
 from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
 
 MAX_MESSAGE = 2**24  # bytes; what is longer closes the connection
 MAX_WAITING = 100  # messages that wait for the grader
+GRACE = 5.0  # seconds for a kernel to end whose link is broken
+LISTEN = "from courseai_helpers.grading.serving import listen as _; _(); del _"
 
 
 class SandboxedKernelManager(AsyncKernelManager):
     """Starts the one kind of kernel that student code runs in.
 
     A submission names the kernel it wants; whatever it says, it is this one.
+
+    Attributes:
+        link: What leads to another kernel, that of the student or of the examiner.
+        examiner: Whether it is the examiner's.
     """
+
+    link: socket.socket | None = None
+    examiner = False
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -71,17 +89,54 @@ class SandboxedExecute(Execute):
 
     def preprocess(self, nb, resources=None, km=None):
         """Executes the notebook in place and notes why cells failed."""
+        self.examiner = None
         if self.sandbox:
             self.require_sandbox()
             self.kernel_manager_class = SandboxedKernelManager
+            self.examiner = self.make_examiner(nb)
         self.failures = {}
         self.done = []  # the cells that a new kernel has to run again
         self.deadline = time.monotonic() + self.submission_timeout
-        nb, resources = super().preprocess(nb, resources, km)
+        try:
+            nb, resources = super().preprocess(nb, resources, km)
+        finally:
+            if self.examiner:
+                self.examiner.stop()
         nb.metadata[CAUSES] = {
             name: failure.to_dict() for name, failure in self.failures.items()
         }
         return nb, resources
+
+    def make_examiner(self, nb: NotebookNode) -> Examiner:
+        """Makes the examiner, which has the time limits of any other kernel."""
+        names = (
+            "timeout",
+            "startup_timeout",
+            "iopub_timeout",
+            "raise_on_iopub_timeout",
+            "interrupt_on_timeout",
+            "error_on_timeout",
+            "on_cell_executed",
+        )
+        options = {name: getattr(self, name) for name in names}
+        return Examiner(SandboxedKernelManager, list_exercises(nb), **options)
+
+    def create_kernel_manager(self):
+        """Makes what starts a student's kernel, with a link to the examiner's."""
+        manager = super().create_kernel_manager()
+        if self.sandbox:
+            manager.link, self.link = socket.socketpair()
+        self.connected = False
+        return manager
+
+    def connect_examiner(self) -> None:
+        """Makes the student's kernel answer to the examiner, from now on."""
+        if self.connected:
+            return
+        self.wait_for_reply(self.kc.execute(LISTEN, silent=True, store_history=False))
+        with self.km.link, self.link:  # so that each kernel notices the other's end
+            self.examiner.start(self.link)
+        self.connected = True
 
     def require_sandbox(self) -> None:
         """Says plainly why nothing is run; nbgrader itself shows a traceback only."""
@@ -100,6 +155,14 @@ class SandboxedExecute(Execute):
             limit = f"The notebook took more than {self.submission_timeout} s."
             self.fail(cell, Failure(TIME_OUT, limit))
             return cell, resources
+        if self.examiner and is_test(cell):
+            self.examine(cell, resources)
+        else:
+            self.run(cell, resources, index)
+        return cell, resources
+
+    def run(self, cell: NotebookNode, resources: dict, index: int) -> None:
+        """Executes a cell in the student's kernel."""
         try:
             super().preprocess_cell(cell, resources, index)
         except (DeadKernelError, CellTimeoutError) as error:
@@ -107,7 +170,51 @@ class SandboxedExecute(Execute):
             self.replace_kernel(resources)
         else:
             self.note(cell)
-        return cell, resources
+        if self.examiner and is_setup(cell):
+            self.connect_examiner()
+            self.examiner.set_up(cell.source)
+
+    def examine(self, cell: NotebookNode, resources: dict) -> None:
+        """Has the examiner execute a test cell, which calls the student's functions."""
+        self.connect_examiner()
+        try:
+            run_sync(self.examine_async)(cell)
+        except (DeadKernelError, CellTimeoutError):
+            self.fail(cell, Failure(KILLED, "The kernel that runs the tests ended."))
+            return self.replace_kernel(resources)
+        self.note(cell)
+        failure = self.failures.get(name_cell(cell))
+        if failure is None:
+            return
+        if failure.cause == TIME_OUT:
+            run_sync(self.km.interrupt_kernel)()  # the function may still run
+        if self.has_ended(failure):
+            self.fail(cell, self.find_out(DeadKernelError()))
+            self.replace_kernel(resources)
+
+    async def examine_async(self, cell: NotebookNode) -> None:
+        """Executes a test cell, and meanwhile reads what the functions put out."""
+        watching = asyncio.ensure_future(self.watch_output())
+        try:
+            await self.examiner.execute_async(cell)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def watch_output(self) -> None:
+        """Counts what the student's kernel puts out; the examiner's output counts."""
+        while True:
+            self.count(await self.kc.iopub_channel.get_msg(timeout=None))
+
+    def has_ended(self, failure: Failure) -> bool:
+        """Tells whether the student's kernel has ended; waits if it seems so."""
+        alive = run_sync(self.km.is_alive)
+        deadline = time.monotonic() + (
+            GRACE if "TransportError" in failure.message else 0
+        )
+        while alive() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not alive()
 
     def note(self, cell: NotebookNode) -> None:
         """Notes how a cell ended whose kernel lives on."""
@@ -118,7 +225,7 @@ class SandboxedExecute(Execute):
             self.fail(cell, Failure(OUTPUT_FLOOD, message))
         elif errors:
             self.failures[name_cell(cell)] = classify_error(errors[-1])
-        elif not is_grade(cell):
+        elif not is_test(cell):
             self.done.append(cell.source)
 
     def fail(self, cell: NotebookNode, failure: Failure) -> None:
@@ -154,16 +261,23 @@ class SandboxedExecute(Execute):
 
     def process_message(self, msg, cell, cell_index):
         """Keeps a message of the kernel, unless there are too many of them."""
-        if msg["msg_type"] != "status":
-            before = self.output_bytes
-            self.output_bytes += measure_message(msg)
-            if self.output_bytes > self.output_limit:
-                if before <= self.output_limit:
-                    self.interruption = asyncio.ensure_future(
-                        self.km.interrupt_kernel()
-                    )
-                return None
-        return super().process_message(msg, cell, cell_index)
+        if self.count(msg):
+            return super().process_message(msg, cell, cell_index)
+        return None
+
+    def count(self, message: dict) -> bool:
+        """Counts a message of the student's kernel; if there are too many, it stops.
+
+        Returns:
+            Whether the message is within the limit.
+        """
+        if message["msg_type"] == "status":
+            return True
+        before = self.output_bytes
+        self.output_bytes += measure_message(message)
+        if before <= self.output_limit < self.output_bytes:
+            self.interruption = asyncio.ensure_future(self.km.interrupt_kernel())
+        return self.output_bytes <= self.output_limit
 
 
 def name_cell(cell: NotebookNode) -> str:

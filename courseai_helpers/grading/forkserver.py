@@ -2,13 +2,14 @@
 
 It is run as a program, by `warm.py`, with one end of a socket as its standard input.
 Every message on it is the request for one kernel and carries a socket of that kernel's
-own: there, requests to signal the kernel come in and the report of its end goes out.
+own: there, what is to be known about it and requests to signal it come in, and the
+report of its end goes out. This process itself learns nothing about any kernel, since
+every later one inherits its memory.
 """
 
 import contextlib
 import gc
 import importlib
-import json
 import os
 import signal
 import socket
@@ -19,6 +20,8 @@ from pathlib import Path
 MODULES = (
     "courseai_helpers.checks",
     "courseai_helpers.gallery",
+    "courseai_helpers.grading.serving",
+    "courseai_helpers.grading.stand_ins",
     "courseai_helpers.images",
     "courseai_helpers.models",
     "courseai_helpers.plots",
@@ -46,17 +49,19 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # so that collecting garbage does not copy shared pages
     while True:
-        data, handles, _, _ = socket.recv_fds(requests, 65536, 1)
+        data, handles, _, _ = socket.recv_fds(requests, 1, 2)
         if not data:
             return
+        channel_handle, link = [*handles, None][:2]
         refuse_threads()
         if os.fork() == 0:
             requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            with socket.socket(fileno=handles[0]) as channel:
-                keep_kernel(channel, json.loads(data))
+            with socket.socket(fileno=channel_handle) as channel:
+                keep_kernel(channel, link)
             os._exit(0)
-        os.close(handles[0])
+        for handle in handles:
+            os.close(handle)
 
 
 def reap(*_: object) -> None:

@@ -29,25 +29,33 @@ class Usage:
     cpu_seconds: float = 0.0
 
 
-def keep_kernel(channel: socket.socket, request: dict) -> None:
+def keep_kernel(channel: socket.socket, link: int | None) -> None:
     """Runs one kernel from its start to its end.
 
     Sends a message in JSON when the kernel has started and one when it has ended.
 
     Args:
-        channel: Where the requester sends the numbers of signals and reads the
-            messages. When it is closed, the kernel is killed.
-        request: "limits", "key" (of the connection) and "submission" (a path or None).
+        channel: Where the requester sends "limits", "key" (of the connection),
+            "submission" (a path or None) and "examiner" (whether the kernel is one),
+            then the numbers of signals, and reads the messages. When it is closed, the
+            kernel is killed.
+        link: The file that leads to the kernel's counterpart, if it has one.
     """
+    content = channel.recv(65536)
+    if not content:
+        return  # the requester is gone
+    request = json.loads(content)
     limits = Limits(**request["limits"])
     submission = request["submission"] and Path(request["submission"])
     sandbox = None
     try:
-        sandbox = build_sandbox(submission, limits)
+        sandbox = build_sandbox(submission, limits, examiner=request["examiner"])
         confinement.join_sandbox(sandbox.first_handle)
         kernel = os.fork()
         if kernel == 0:
-            run_kernel(request["key"], limits)
+            run_kernel(request["key"], limits, link)
+        if link is not None:
+            os.close(link)  # so that its other end notices when the kernel ends
         send(channel, pid=kernel, path=f"/proc/{sandbox.first}/root{RUN}/socket")
         send(channel, **watch(kernel, channel, limits))
     except BrokenPipeError:
@@ -59,7 +67,7 @@ def keep_kernel(channel: socket.socket, request: dict) -> None:
             sandbox.close()
 
 
-def run_kernel(key: str, limits: Limits) -> None:
+def run_kernel(key: str, limits: Limits, link: int | None) -> None:
     """Becomes the kernel, and never returns into the keeper's code."""
     ports = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
     connection = {
@@ -70,7 +78,7 @@ def run_kernel(key: str, limits: Limits) -> None:
         **{port: number for number, port in enumerate(ports, start=1)},
     }
     try:
-        become_kernel(connection, limits)
+        become_kernel(connection, limits, link)
     except BaseException:  # nothing may get from here into the keeper's code
         traceback.print_exc()
     finally:

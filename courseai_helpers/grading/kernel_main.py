@@ -1,4 +1,4 @@
-"""Becomes a student's IPython kernel, in a process that has just been forked."""
+"""Becomes an IPython kernel in a sandbox, in a process that has just been forked."""
 
 import json
 import os
@@ -12,12 +12,13 @@ from courseai_helpers.grading.sandbox import RUN, Limits
 CONNECTION_FILE = f"{RUN}/connection.json"
 
 
-def become_kernel(connection: dict, limits: Limits) -> None:
+def become_kernel(connection: dict, limits: Limits, link: int | None) -> None:
     """Turns this process into a kernel; doesn't return.
 
     Args:
         connection: The content of the kernel's connection file.
         limits: What the kernel may use.
+        link: The file that leads to the kernel's counterpart, if it has one.
     """
     os.setsid()
     confinement.enter_work_folder()
@@ -27,7 +28,7 @@ def become_kernel(connection: dict, limits: Limits) -> None:
     Path(CONNECTION_FILE).write_text(json.dumps(connection))
     options = ["-f", CONNECTION_FILE, "--HistoryManager.hist_file=:memory:"]
     confinement.set_limits(limits)
-    confinement.keep_only_standard_streams()
+    confinement.keep_only_standard_streams(link)
     forget_random_state()
     run_kernel(options)
 

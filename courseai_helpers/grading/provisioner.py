@@ -57,9 +57,11 @@ class SandboxProvisioner(KernelProvisionerBase):
         limits = Limits(**{name: getattr(self, name) for name in names})
         folder = kwargs.get("cwd")
         key = self.parent.session.key.decode()
+        link = getattr(self.parent, "link", None)
+        examiner = getattr(self.parent, "examiner", False)
         self.report = None
         self.channel = await asyncio.to_thread(
-            request_kernel, folder and Path(folder), limits, key
+            request_kernel, folder and Path(folder), limits, key, link, examiner
         )
         answer = await asyncio.to_thread(self._receive)
         if "path" not in answer:

@@ -115,12 +115,15 @@ def explain(reason: object) -> str:
     )
 
 
-def build_sandbox(submission: Path | None, limits: Limits) -> Sandbox:
+def build_sandbox(
+    submission: Path | None, limits: Limits, *, examiner: bool = False
+) -> Sandbox:
     """Starts a sandbox, which is empty but for a process that waits.
 
     Args:
         submission: A folder to show, read only, as /run/submission.
         limits: Of these, the size of the private folders is set here.
+        examiner: Whether what the hidden tests are made of is to be seen.
 
     Raises:
         SandboxError: if bubblewrap fails.
@@ -130,7 +133,8 @@ def build_sandbox(submission: Path | None, limits: Limits) -> Sandbox:
         raise SandboxError("bubblewrap is not installed")
     reader, writer = os.pipe()
     namespace, handles = isolate_user()
-    command = [program, *namespace, *list_namespaces(), *show_files(submission, limits)]
+    files = show_files(submission, limits, examiner)
+    command = [program, *namespace, *list_namespaces(), *files]
     try:
         process = subprocess.Popen(
             [*command, "--info-fd", str(writer), "--", "/usr/bin/cat"],
@@ -192,7 +196,7 @@ def isolate_user() -> tuple[list[str], list[int]]:
     return ["--userns", str(handle)], [handle]
 
 
-def show_files(submission: Path | None, limits: Limits) -> list[str]:
+def show_files(submission: Path | None, limits: Limits, examiner: bool) -> list[str]:
     """Returns bubblewrap's options about what is to be seen in a sandbox."""
     options = []
     for path in SYSTEM:
@@ -206,9 +210,10 @@ def show_files(submission: Path | None, limits: Limits) -> list[str]:
             options += ["--symlink", str(path.readlink()), str(path)]
         else:
             options += ["--ro-bind-try", str(path), str(path)]
-    # The solutions are nobody's business in here.
-    if (PACKAGE / "reference").is_dir():
-        options += ["--size", "4096", "--tmpfs", str(PACKAGE / "reference")]
+    # The solutions are nobody's business in here, the oracles the examiner's alone.
+    for name in ("reference",) if examiner else ("reference", "grading"):
+        if (PACKAGE / name).is_dir():
+            options += ["--size", "4096", "--tmpfs", str(PACKAGE / name)]
     for path in (HOME, "/tmp"):
         size = ["--perms", "1777", "--size", str(limits.disk)]
         options += [*size, "--tmpfs", path]

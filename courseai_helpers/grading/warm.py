@@ -16,13 +16,21 @@ _server: tuple[socket.socket, subprocess.Popen] | None = None
 _lock = threading.Lock()
 
 
-def request_kernel(submission: Path | None, limits: Limits, key: str) -> socket.socket:
+def request_kernel(
+    submission: Path | None,
+    limits: Limits,
+    key: str,
+    link: socket.socket | None = None,
+    examiner: bool = False,
+) -> socket.socket:
     """Asks for a kernel in a sandbox of its own.
 
     Args:
         submission: The folder that the kernel is to see a copy of.
         limits: What the kernel may use.
         key: The key that signs the messages to and from the kernel.
+        link: A socket that leads to the kernel's counterpart.
+        examiner: Whether the kernel is to run test cells.
 
     Returns:
         The socket that `keeper.keep_kernel` answers on.
@@ -35,11 +43,14 @@ def request_kernel(submission: Path | None, limits: Limits, key: str) -> socket.
         "submission": submission and str(submission.resolve()),
         "limits": asdict(limits),
         "key": key,
+        "examiner": examiner,
     }
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with _lock, theirs:
         server = _find_server()
-        socket.send_fds(server, [json.dumps(request).encode()], [theirs.fileno()])
+        handles = [theirs.fileno()] + ([link.fileno()] if link else [])
+        socket.send_fds(server, [b"k"], handles)
+    ours.sendall(json.dumps(request).encode())
     return ours
 
 

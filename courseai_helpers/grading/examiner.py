@@ -1,0 +1,118 @@
+"""The examiner: a kernel that runs the test cells of one submission.
+
+The student's own cells never enter it. It sets the lesson up for itself, and the names
+of the exercises stand there for functions in the student's kernel, see `stand_ins.py`.
+"""
+
+import socket
+
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
+from nbgrader.utils import is_grade, is_locked, is_solution
+
+from courseai_helpers.grading.course import CourseError
+
+
+class ExaminerError(CourseError):
+    """Says that the examiner can't be set up; no submission is to blame."""
+
+
+def is_test(cell: NotebookNode) -> bool:
+    """Whether the examiner runs a cell, and decides with it about points."""
+    return cell.cell_type == "code" and is_grade(cell) and not is_solution(cell)
+
+
+def is_setup(cell: NotebookNode) -> bool:
+    """Whether the instructor wrote a cell that both kernels need to run."""
+    if cell.cell_type != "code" or is_grade(cell) or is_solution(cell):
+        return False
+    return is_locked(cell)
+
+
+def list_exercises(nb: NotebookNode) -> list[str]:
+    """Returns the names of the functions that students write."""
+    marks = [
+        cell.metadata.nbgrader.grade_id
+        for cell in nb.cells
+        if cell.cell_type == "code" and is_solution(cell)
+    ]
+    return [name for name in marks if name.isidentifier()]
+
+
+class Examiner:
+    """A kernel for test cells, and what it takes to start it again.
+
+    Attributes:
+        client: What executes cells in its kernel.
+        exercises: The names of the functions that students write.
+        done: The setup cells that were run.
+    """
+
+    def __init__(self, manager_class: type, exercises: list[str], **options):
+        """Prepares a kernel, but does not start it.
+
+        Args:
+            manager_class: What starts kernels.
+            exercises: The names of the functions that students write.
+            **options: Those of nbclient's NotebookClient.
+        """
+        self.client = NotebookClient(
+            new_notebook(cells=[new_code_cell()]),
+            kernel_manager_class=manager_class,
+            allow_errors=True,
+            shutdown_kernel="immediate",
+            record_timing=False,
+            **options,
+        )
+        self.exercises = exercises
+        self.done: list[str] = []
+
+    def start(self, link: socket.socket) -> None:
+        """Starts a kernel, a new one if there was one, and sets it up.
+
+        Args:
+            link: What leads to the student's kernel.
+        """
+        self.stop()
+        self.client.km = self.client.create_kernel_manager()
+        self.client.km.link, self.client.km.examiner = link, True
+        self.client.start_new_kernel()
+        self.client.start_new_kernel_client()
+        sources, self.done = self.done, []
+        for source in sources:
+            self.set_up(source)
+
+    def set_up(self, source: str) -> None:
+        """Runs a setup cell.
+
+        Raises:
+            ExaminerError: if it fails.
+        """
+        prepare = "from courseai_helpers.grading.stand_ins import set_up as _set_up\n"
+        prepare += f"_set_up(globals(), {self.exercises!r}, {source!r})\ndel _set_up"
+        for code in (source, prepare):
+            cell = self.execute(new_code_cell(code))
+            errors = [o for o in cell.outputs if o.output_type == "error"]
+            if errors:
+                raise ExaminerError(
+                    "A setup cell fails where the tests are run, by no fault of the "
+                    f"student ({errors[0].ename}: {errors[0].evalue}). Does the "
+                    "authored notebook run from top to bottom?"
+                )
+        self.done.append(source)
+
+    def execute(self, cell: NotebookNode) -> NotebookNode:
+        """Executes a cell and returns it with its outputs."""
+        self.client.nb.cells[0] = cell
+        return self.client.execute_cell(cell, 0, store_history=False)
+
+    async def execute_async(self, cell: NotebookNode) -> NotebookNode:
+        """Executes a cell and returns it with its outputs."""
+        self.client.nb.cells[0] = cell
+        return await self.client.async_execute_cell(cell, 0, store_history=False)
+
+    def stop(self) -> None:
+        """Ends the kernel, if there is one."""
+        if self.client.km is not None and self.client.kc is not None:
+            self.client._cleanup_kernel()
