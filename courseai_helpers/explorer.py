@@ -1,6 +1,9 @@
 """The explorer: look into a network by hand, with the functions of the lesson."""
 
-from collections.abc import Callable
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterator
 
 import ipywidgets as widgets
 import torch
@@ -67,6 +70,21 @@ def explore(
     return Explorer(Inquiry(model, functions), photo)
 
 
+def in_turn(handle: Callable) -> Callable:
+    """Handles one change after the other, and none that the explorer itself makes.
+
+    JupyterLab reports changed values in one thread and pressed buttons in another.
+    """
+
+    @functools.wraps(handle)
+    def wait(self, *arguments, **options) -> None:
+        with self._turn:
+            if not self._settling:
+                handle(self, *arguments, **options)
+
+    return wait
+
+
 class Explorer(widgets.VBox):
     """The widgets of `explore`, and what happens when one of them changes."""
 
@@ -74,6 +92,7 @@ class Explorer(widgets.VBox):
         inquiry.take(photo)
         self._inquiry = inquiry
         self._choice = PhotoChoice(photo, self._change_photo)
+        self._turn = threading.RLock()
         self._settling = False  # true while the explorer itself changes its controls
         c = make_controls(self._choice.names, inquiry.stages, inquiry.ranking)
         self.controls = c
@@ -90,25 +109,33 @@ class Explorer(widgets.VBox):
         """Adds to the widget what is shown where no widget can run."""
         c = self.controls
         parts = [c.picture.value, c.message.value, c.predictions.value]
-        words = "The explorer, a widget for JupyterLab. " + self._title()
+        words = "The explorer, a widget for JupyterLab. "
+        words += self._title(c.layer.value)
         return super()._repr_mimebundle_(**options) | {
             "text/plain": words,
             "text/html": "\n".join(parts),
         }
 
+    @contextlib.contextmanager
+    def _settle(self) -> Iterator[None]:
+        self._settling = True
+        try:
+            yield
+        finally:
+            self._settling = False
+
+    @in_turn
     def _start_over(self, button: widgets.Button | None = None) -> None:
         c = self.controls
-        self._settling = True
-        c.photo.value, c.address.value = YOURS, ""
-        c.view.value, c.layer.value = GRAD_CAM, self._inquiry.stages[-1]
-        c.channel.value = c.row.value = c.column.value = 0
-        c.opacity.value = 60
-        self._settling = False
+        with self._settle():
+            c.photo.value, c.address.value = YOURS, ""
+            c.view.value, c.layer.value = GRAD_CAM, self._inquiry.stages[-1]
+            c.channel.value = c.row.value = c.column.value = 0
+            c.opacity.value = 60
         self._change_photo("")
 
+    @in_turn
     def _change_photo(self, note: str) -> None:
-        if self._settling:
-            return
         if not note:
             photo, note = self._choice.load(self.controls.photo.value)
             self._inquiry.take(photo)
@@ -117,9 +144,8 @@ class Explorer(widgets.VBox):
             self.controls.predictions.value = write_predictions(best)
         self._update(note=note)
 
+    @in_turn
     def _change_class(self, change: dict) -> None:
-        if self._settling:
-            return
         note = ""
         try:
             self._class = self._inquiry.find_class(change["new"])
@@ -127,41 +153,46 @@ class Explorer(widgets.VBox):
             note = str(reason)
         self._update(note=note)
 
+    @in_turn
     def _update(self, change: dict | None = None, note: str = "") -> None:
         """Brings the controls into line with one another and shows what they say."""
-        if self._settling:
-            return
-        self._settling = True
+        with self._settle():
+            layer = self.controls.layer.value  # another may be chosen meanwhile
+            self._align_controls(layer)
+            self._show(layer, note)
+
+    def _align_controls(self, layer: str) -> None:
         c = self.controls
-        c.channel.max = self._inquiry.count_channels(c.layer.value) - 1
+        c.channel.max = self._inquiry.count_channels(layer) - 1
         c.target.value = f"{self._class.class_index}: {self._class.label}"
         c.channel.disabled = c.view.value == GRAD_CAM
         c.target.disabled = c.view.value != GRAD_CAM
         c.opacity.disabled = c.view.value == FILTER
+
+    def _show(self, layer: str, note: str) -> None:
+        c, title = self.controls, self._title(layer)
         try:
-            view = self._look()
+            view = self._look(layer)
         except UnansweredError as reason:
             c.picture.value, c.message.value = "", write_message(note, str(reason))
-        else:
-            rows, columns = view.values.shape[-2:]
-            c.row.max, c.column.max = rows - 1, columns - 1
-            place = c.row.value, c.column.value
-            c.picture.value = write_picture(view, self._title(), *place)
-            c.message.value = write_message(note, read_value(view, *place), view.scale)
-        self._settling = False
+            return
+        rows, columns = view.values.shape[-2:]
+        c.row.max, c.column.max = rows - 1, columns - 1
+        place = c.row.value, c.column.value
+        c.picture.value = write_picture(view, title, *place)
+        c.message.value = write_message(note, read_value(view, *place), view.scale)
 
-    def _title(self) -> str:
+    def _title(self, layer: str) -> str:
         c, shown = self.controls, self._class
         if c.view.value == GRAD_CAM:
             name = f"“{shown.label}” ({write_probability(shown)})"
-            return f"Grad-CAM at {c.layer.value} for {name}"
-        return f"{c.view.value.capitalize()} {c.channel.value} of {c.layer.value}"
+            return f"Grad-CAM at {layer} for {name}"
+        return f"{c.view.value.capitalize()} {c.channel.value} of {layer}"
 
-    def _look(self) -> View:
+    def _look(self, layer: str) -> View:
         """Asks for what the controls say, and draws it."""
         c, inquiry = self.controls, self._inquiry
-        layer, channel = c.layer.value, c.channel.value
-        opacity = c.opacity.value / 100
+        channel, opacity = c.channel.value, c.opacity.value / 100
         if c.view.value == FILTER:
             weights, image = inquiry.read_filter(layer, channel)
             draw = draw_color_filter if len(weights) == 3 else draw_deep_filter

@@ -5,6 +5,7 @@ import datetime
 import io
 import re
 import sys
+import threading
 
 import matplotlib
 import nbformat
@@ -323,6 +324,44 @@ def test_reset_goes_back_to_how_it_began(explorer):
     c.reset.click()
     after = {name: getattr(c, name).value for name in names}, c.picture.value
     assert after == before
+
+
+def test_a_choice_made_during_a_reset_is_kept(model):
+    computing, chosen = threading.Event(), threading.Event()
+
+    def compute_slowly(*arguments):
+        computing.set()
+        chosen.wait(60)
+        return lesson.grad_cam(*arguments)
+
+    chosen.set()
+    functions = FUNCTIONS | {"grad_cam": compute_slowly}
+    explorer = explore(model, PHOTO, **functions)
+    c = explorer.controls
+    c.layer.value = "conv1"
+    wanted = c.picture.value
+    chosen.clear()
+    computing.clear()
+    reset = threading.Thread(target=c.reset.click)  # as JupyterLab has it
+    reset.start()
+    computing.wait(60)
+    c.layer.observe(lambda change: chosen.set(), "index")
+    c.layer.value = "conv1"
+    reset.join()
+    assert c.layer.value == "conv1" and c.picture.value == wanted
+
+
+def test_after_a_failure_the_controls_still_work(explorer, monkeypatch):
+    c = explorer.controls
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr("courseai_helpers.explorer.draw_heatmap", fail_for_memory)
+        c.opacity.value = 10
+    c.layer.value = "conv1"
+    assert "Grad-CAM at conv1" in read_words(explorer)
+
+
+def fail_for_memory(*arguments):
+    raise MemoryError
 
 
 def test_controls_that_a_view_does_not_use_are_out_of_reach(explorer):
