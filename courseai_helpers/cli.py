@@ -1,17 +1,17 @@
-"""The `courseai` command: builds the course's notebooks and demonstrates grading."""
+"""The `courseai` command: builds, checks, grades and exchanges what a course needs."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from courseai_helpers.errors import CourseError
+from courseai_helpers.lms_commands import add_lms_commands
+from courseai_helpers.machine_commands import add_machine_commands
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code, 0 for success."""
     options = make_parser().parse_args(arguments)
-    try:
-        from courseai_helpers.grading.course import CourseError
-    except ModuleNotFoundError as error:
-        return fail(explain_missing(error.name))
     try:
         return options.run(options)
     except ModuleNotFoundError as error:
@@ -69,6 +69,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     report.add_argument("assignment", help="such as visualizing_features")
     report.set_defaults(run=run_report)
+
+    add_lms_commands(commands)
+    add_machine_commands(commands)
     return parser
 
 

@@ -75,8 +75,7 @@ def load_image_from_url(url: str) -> Image.Image:
         ImageError: If it is neither kept nor to be had: no connection, an error status,
             more than 20 MB or 30 seconds, no picture, or COURSEAI_OFFLINE=1.
     """
-    key = hashlib.sha256(str(url).encode(errors="replace")).hexdigest()
-    path = find_cache() / f"{key}.image"
+    path = find_place(url)
     try:
         return load_image(path)
     except ImageError:
@@ -86,16 +85,41 @@ def load_image_from_url(url: str) -> Image.Image:
             f"{url} is not fetched, because COURSEAI_OFFLINE forbids the network. "
             "Unset it, or load a file with load_image(path)."
         )
-    try:
-        data = fetch(url, MAX_BYTES, MAX_SECONDS)
-    except DownloadError as error:
-        raise ImageError(str(error)) from error
-    image = decode(data, url)
+    data, image = download(url)
     try:
         store(path, data)
     except OSError as error:
         _tell_not_kept(path.parent, error.strerror)
     return image
+
+
+def find_place(url: str) -> Path:
+    """Returns where the picture of a web address is kept."""
+    key = hashlib.sha256(str(url).encode(errors="replace")).hexdigest()
+    return find_cache() / f"{key}.image"
+
+
+def read_kept(url: str) -> bytes:
+    """Returns the picture that is kept; nothing if it is missing or damaged."""
+    try:
+        data = find_place(url).read_bytes()
+        decode(data, url)
+    except (OSError, ImageError):
+        return b""
+    return data
+
+
+def download(url: str) -> tuple[bytes, Image.Image]:
+    """Downloads a picture: the file, and what it shows.
+
+    Raises:
+        ImageError: If it can't be had, or is no picture.
+    """
+    try:
+        data = fetch(url, MAX_BYTES, MAX_SECONDS)
+    except DownloadError as error:
+        raise ImageError(str(error)) from error
+    return data, decode(data, url)
 
 
 @cache  # once is enough for a whole gallery

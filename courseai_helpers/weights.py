@@ -71,25 +71,50 @@ def load_resnet18() -> ResNet:
         return _stand_in(f"The ImageNet weights could not be downloaded. {error}")
 
 
-def _find_or_fetch() -> bytes:
-    path = Path(torch.hub.get_dir(), "checkpoints", Path(WEIGHTS_URL).name)
+def find_place() -> Path:
+    """Returns where the weights are kept: the file that torchvision uses as well."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(WEIGHTS_URL).name)
+
+
+def is_intact(data: bytes) -> bool:
+    """Tells whether this is the file of weights that was published."""
+    return hashlib.sha256(data).hexdigest() == WEIGHTS_SHA256
+
+
+def read_kept() -> bytes:
+    """Returns the weights that are kept; nothing if they are missing or damaged."""
     try:
-        data = path.read_bytes()
+        data = find_place().read_bytes()
     except OSError:
-        data = b""  # most often not there yet
-    if _is_intact(data):
-        return data
-    if data:
-        show_notice(
-            f"The weights kept in {path} are damaged: their hash is not the expected "
-            "one. They are downloaded again."
-        )
+        return b""  # most often not there yet
+    return data if is_intact(data) else b""
+
+
+def download() -> bytes:
+    """Downloads the weights.
+
+    Raises:
+        DownloadError: If they can't be had, or come damaged.
+    """
     data = fetch(WEIGHTS_URL, MAX_BYTES, MAX_SECONDS, "ResNet-18 weights")
-    if not _is_intact(data):
+    if not is_intact(data):
         raise DownloadError(
             f"What came from {WEIGHTS_URL} is damaged: its hash is not the expected "
             "one. Try again, and see whether your network asks you to log in first."
         )
+    return data
+
+
+def _find_or_fetch() -> bytes:
+    if data := read_kept():
+        return data
+    path = find_place()
+    if path.exists():
+        show_notice(
+            f"The weights kept in {path} are damaged: their hash is not the expected "
+            "one. They are downloaded again."
+        )
+    data = download()
     try:
         store(path, data)
     except OSError as error:
@@ -99,10 +124,6 @@ def _find_or_fetch() -> bytes:
             "there, or let TORCH_HOME name a directory that you may write to."
         )
     return data
-
-
-def _is_intact(data: bytes) -> bool:
-    return hashlib.sha256(data).hexdigest() == WEIGHTS_SHA256
 
 
 def _stand_in(reason: str) -> ResNet:

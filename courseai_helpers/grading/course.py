@@ -12,9 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-
-class CourseError(Exception):
-    """Says in one paragraph what is wrong with the course and what to do next."""
+from courseai_helpers.errors import CourseError
 
 
 @contextlib.contextmanager

@@ -1,0 +1,109 @@
+"""Checks before a class that a machine has what an instructor needs."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy
+from nbgrader.apps import NbGrader
+from nbgrader.exchange import ExchangeFactory
+from nbgrader.exchange.default import Exchange
+
+from courseai_helpers.doctor import (
+    Check,
+    Finding,
+    check_packages,
+    check_server_extensions,
+    list_student_checks,
+)
+from courseai_helpers.errors import CourseError
+from courseai_helpers.grading.lms.settings import has_gradebook, read_settings
+from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
+
+OPEN_TO_ALL = stat.S_IRWXO  # what nbgrader wants of its exchange
+SECONDS = 10  # for a database to answer
+
+
+def list_instructor_checks(course: Path) -> list[Check]:
+    """Returns the checks of what an instructor needs, the student's part among them."""
+    return [
+        *list_student_checks(),
+        lambda: check_packages(["instructor", "methods"]),
+        lambda: check_server_extensions(["formgrader", "course_list"]),
+        check_sandbox,
+        lambda: check_course(course),
+    ]
+
+
+def check_sandbox() -> Iterator[Finding]:
+    """Checks that student code can be kept away from everything else."""
+    try:
+        require_sandbox()
+    except SandboxError as error:
+        reason = str(error).partition("(")[2].partition(")")[0]
+        fix = "sudo apt install bubblewrap, and allow user namespaces (Linux only)"
+        yield Finding("sandbox", "problem", f"there is none: {reason}", fix)
+    else:
+        yield Finding("sandbox", "ok", "student code is isolated")
+
+
+def check_course(course: Path) -> Iterator[Finding]:
+    """Checks the course directory, and what its settings name."""
+    try:
+        application = read_settings(course)
+    except CourseError as error:
+        fix = "change to the directory that you cloned"
+        yield Finding("course", "problem", str(error).partition(". ")[0], fix)
+        return
+    yield Finding("course", "ok", str(course))
+    yield check_exchange(application)
+    yield check_gradebook(application)
+
+
+def check_exchange(application: NbGrader) -> Finding:
+    """Checks that the exchange is there, and open to those who use it."""
+    kind = ExchangeFactory(parent=application).exchange
+    if not issubclass(kind, Exchange):
+        return Finding("exchange", "ok", f"{kind.__module__}, which was not asked")
+    exchange = Exchange(coursedir=application.coursedir, parent=application)
+    root = Path(exchange.root)
+    if not root.is_dir():
+        fix = f"sudo mkdir -p {root} && sudo chmod ugo+rwx {root}"
+        text = f"there is no {root}; without it, exchange files through an LMS"
+        return Finding("exchange", "warning", text, fix)
+    if not os.access(root, os.W_OK | os.X_OK):
+        fix = f"sudo chmod ugo+rwx {root}"
+        return Finding("exchange", "problem", f"you can't write to {root}", fix)
+    mode = stat.S_IMODE(root.stat().st_mode)
+    if mode & OPEN_TO_ALL != OPEN_TO_ALL and not application.coursedir.groupshared:
+        text = f"students can't write to {root} (mode {mode:o})"
+        return Finding("exchange", "problem", text, f"sudo chmod ugo+rwx {root}")
+    return Finding("exchange", "ok", str(root))
+
+
+def check_gradebook(application: NbGrader) -> Finding:
+    """Checks that the gradebook can be reached, without making or changing it."""
+    url = sqlalchemy.engine.make_url(application.coursedir.db_url)
+    shown = url.render_as_string()  # without the password
+    if not has_gradebook(application):
+        fix = "nbgrader generate_assignment visualizing_features --force"
+        return Finding("gradebook", "warning", f"there is none yet, {shown}", fix)
+    options = {} if url.get_backend_name() == "sqlite" else {"connect_timeout": SECONDS}
+    try:
+        engine = sqlalchemy.create_engine(url, connect_args=options)
+        with engine.connect() as connection:
+            tables = sqlalchemy.inspect(connection).get_table_names()
+    except (sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        fix = "start the database, and check CourseDirectory.db_url in your settings"
+        if url.get_backend_name() == "sqlite":
+            fix = "put a copy from your backup in its place"
+        return Finding("gradebook", "problem", f"{shown}: {reason}", fix)
+    if url.get_backend_name() == "sqlite" and not os.access(url.database, os.W_OK):
+        fix = f"sudo chown $USER {url.database}"
+        return Finding("gradebook", "problem", f"{shown} can't be written", fix)
+    if "student" not in tables:
+        fix = "nbgrader generate_assignment visualizing_features --force"
+        return Finding("gradebook", "warning", f"{shown} is empty", fix)
+    return Finding("gradebook", "ok", shown)

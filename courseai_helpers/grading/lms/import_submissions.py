@@ -1,0 +1,302 @@
+"""Puts downloaded submissions where nbgrader looks for them."""
+
+import json
+import shutil
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from nbgrader.api import MissingEntry
+from nbgrader.apps import NbGrader
+
+from courseai_helpers.errors import CourseError
+from courseai_helpers.grading.lms.archives import Found, Unpacked, copy, unpack
+from courseai_helpers.grading.lms.filenames import Sender, fold, strip_copy
+from courseai_helpers.grading.lms.roster import Person, read_roster
+from courseai_helpers.grading.lms.senders import Students, find_time
+from courseai_helpers.grading.lms.settings import (
+    open_gradebook,
+    read_settings,
+    require_gradebook,
+)
+from courseai_helpers.grading.staging import put_in_place
+
+TIMESTAMP = "timestamp.txt"
+STAGING = ".importing"  # on the disk of the submissions, so that moving is renaming
+# What becomes of a submission that is written, and of one that is not.
+WRITTEN = ("new", "replaces an older one")
+Sent = tuple[Found, Sender]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the gradebook says about the assignment.
+
+    Attributes:
+        name: The assignment's name.
+        notebooks: The names of its notebooks, without ".ipynb".
+        due: When it is due, in UTC.
+    """
+
+    name: str
+    notebooks: list[str]
+    due: datetime | None
+
+
+@dataclass
+class Submission:
+    """What one student has sent.
+
+    Attributes:
+        student: The student's id.
+        files: The files that count, by the paths that they get.
+        time: When it was submitted, in UTC.
+        notes: What the instructor should know.
+        action: What becomes of it.
+    """
+
+    student: str
+    files: dict[str, Found]
+    time: datetime
+    notes: list[str]
+    action: str = ""
+
+
+@dataclass
+class Import:
+    """What an import did, or would do.
+
+    Attributes:
+        submissions: By student, what was sent.
+        problems: What could not be imported, a sentence each.
+    """
+
+    submissions: list[Submission] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """Returns a table of the submissions, and the problems below it."""
+        rows = [("student", "submitted (UTC)", "becomes", "files and notes")]
+        for entry in self.submissions:
+            notes = "; ".join([", ".join(sorted(entry.files)), *entry.notes])
+            time = entry.time.isoformat(" ", "seconds")
+            rows.append((entry.student, time, entry.action, notes))
+        widths = [max(len(row[place]) for row in rows) for place in range(3)]
+        lines = [
+            "  ".join([*map(str.ljust, row, widths), row[3]]).rstrip() for row in rows
+        ]
+        written = sum(entry.action in WRITTEN for entry in self.submissions)
+        left, problems = len(self.submissions) - written, len(self.problems)
+        lines.append(
+            f"{len(self.submissions)} submissions: {written} to write, {left} to "
+            f"leave; {problems} problems."
+        )
+        lines += [f"Problem: {problem}" for problem in self.problems]
+        # Names come from students: no control sequence of theirs gets to a terminal.
+        return "\n".join(
+            "".join(c if c.isprintable() else "?" for c in line) for line in lines
+        )
+
+
+def import_submissions(
+    course: Path,
+    download: Path,
+    assignment: str,
+    *,
+    roster: Path | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Import:
+    """Puts a download from an LMS into submitted/<student>/<assignment>/.
+
+    Args:
+        course: The top of the course directory.
+        download: The zip file or folder.
+        assignment: The assignment's name.
+        roster: A file that tells more about the students than the gradebook does.
+        force: Whether to replace also what is newer, or of unknown age.
+        dry_run: Whether to write nothing.
+
+    Raises:
+        CourseError: if nothing can be imported.
+    """
+    application = read_settings(course)
+    require_gradebook(application)
+    known = read_roster(roster) if roster else None
+    with open_gradebook(application) as gradebook:
+        try:
+            entry = gradebook.find_assignment(assignment)
+        except MissingEntry:
+            raise CourseError(
+                f"The gradebook has no assignment {assignment!r}. `nbgrader "
+                f"generate_assignment {assignment}` puts it there."
+            ) from None
+        wanted = Wanted(assignment, [n.name for n in entry.notebooks], entry.duedate)
+        students = Students(gradebook, known)
+    with tempfile.TemporaryDirectory() as workspace:
+        unpacked = unpack(download, Path(workspace))
+        result = make_plan(unpacked, students, wanted)
+        for submission in result.submissions:
+            folder = find_folder(application, submission.student, assignment)
+            submission.action = decide(submission, folder, application, force)
+        if not dry_run:
+            write(result, application, assignment)
+    return result
+
+
+def make_plan(unpacked: Unpacked, students: Students, wanted: Wanted) -> Import:
+    """Sorts a download's files by student, and chooses those that count."""
+    result = Import()
+    result.problems = [f"{name}: {why}" for name, why in unpacked.refused.items()]
+    sent = defaultdict(list)
+    people = {}
+    for found in unpacked.files:
+        answer = students.find(found.name)
+        if isinstance(answer, str):
+            result.problems.append(f"{found.name}: {answer}")
+            continue
+        person, sender = answer
+        people[person.student] = person
+        sent[person.student].append((found, sender))
+    for student in sorted(sent):
+        try:
+            result.submissions.append(choose(people[student], sent[student], wanted))
+        except CourseError as error:
+            result.problems.append(f"{student}: {error}")
+    if not sent and not result.problems:
+        result.problems.append("The download has no file in it.")
+    return result
+
+
+def choose(person: Person, sent: list[Sent], wanted: Wanted) -> Submission:
+    """Chooses from all that a student has sent, in all attempts, what counts.
+
+    Raises:
+        CourseError: if the assignment's notebook is not among it, or is none.
+    """
+    notes = []
+    notebooks = choose_notebooks(sent, wanted, notes)
+    files = {name: found for name, (found, _) in notebooks.items()}
+    newest, sender = max(notebooks.values(), key=get_age)
+    for found, other in sorted(sent, key=get_age):
+        name = place_beside(other.rest, sender.rest)
+        if name.suffix != ".ipynb" and not files.keys() & set(map(str, name.parents)):
+            files[str(name)] = found
+    if files.pop(TIMESTAMP, None):
+        notes.append(f"the student's own {TIMESTAMP} does not count")
+    time, note = find_time(person, sender, newest.time, wanted.due)
+    return Submission(person.student, files, time, [*notes, *([note] if note else [])])
+
+
+def place_beside(file: PurePosixPath, notebook: PurePosixPath) -> PurePosixPath:
+    """Returns where a file goes if the notebook goes to the top.
+
+    Archives were unpacked into folders of their own, which the student did not make.
+    """
+    if file.is_relative_to(notebook.parent):
+        file = file.relative_to(notebook.parent)
+    return PurePosixPath(*(p for p in file.parts[:-1] if p[-4:] != ".zip"), file.name)
+
+
+def choose_notebooks(
+    sent: list[Sent], wanted: Wanted, notes: list[str]
+) -> dict[str, Sent]:
+    """Returns, for each notebook of the assignment that was sent, the newest."""
+    candidates = [entry for entry in sent if entry[1].rest.suffix == ".ipynb"]
+    chosen = {}
+    for name in wanted.notebooks:
+        same = [e for e in candidates if fold(strip_copy(e[1].rest.stem)) == fold(name)]
+        if not same and len(wanted.notebooks) == 1 and len(candidates) == 1:
+            same = candidates
+            notes.append(f"was named {same[0][1].rest.name}")
+        if not same:
+            continue
+        newest = max(same, key=get_age)
+        require_notebook(newest[0])
+        chosen[f"{name}.ipynb"] = newest
+        if len(same) > 1:
+            notes.append(f"{newest[0].name.name} is the newest of {len(same)}")
+    if not chosen:
+        names = ", ".join(sorted(str(sender.rest) for _, sender in sent))
+        wanted_names = ", ".join(f"{name}.ipynb" for name in wanted.notebooks)
+        raise CourseError(f"There is no {wanted_names} in what was sent: {names}.")
+    return chosen
+
+
+def get_age(entry: Sent) -> tuple:
+    """Returns a key that is larger for what was sent later.
+
+    Canvas numbers its files; where there are no such numbers, the file's time counts.
+    """
+    found, sender = entry
+    return sender.number, found.time, len(found.name.name), found.name.name
+
+
+def require_notebook(found: Found) -> None:
+    """Makes sure that a file is a notebook.
+
+    Raises:
+        CourseError: if not.
+    """
+    try:
+        content = json.loads(found.path.read_bytes())
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or "cells" not in content:
+        raise CourseError(f"{found.name} is the newest, but it is no notebook.")
+
+
+def find_folder(application: NbGrader, student: str, assignment: str) -> Path:
+    """Returns where nbgrader looks for a submission."""
+    directory = application.coursedir
+    step = directory.submitted_directory
+    return Path(directory.format_path(step, student, assignment))
+
+
+def decide(
+    submission: Submission, folder: Path, application: NbGrader, force: bool
+) -> str:
+    """Says what becomes of a submission, by what is there already."""
+    if not folder.exists():
+        return "new"
+    there = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != TIMESTAMP
+    }
+    sent = {name: found.path.read_bytes() for name, found in submission.files.items()}
+    if there == sent:
+        return "is there already"
+    time = application.coursedir.get_existing_timestamp(str(folder))
+    if force or (time and time < submission.time):
+        return "replaces an older one"
+    submission.notes.append("--force replaces it")
+    if time is None:
+        return "left: what is there has no time"
+    return "left: what is there is not older"
+
+
+def write(result: Import, application: NbGrader, assignment: str) -> None:
+    """Writes the submissions, each of them whole or not at all."""
+    staging = Path(application.coursedir.root) / STAGING
+    try:
+        for submission in result.submissions:
+            if submission.action not in WRITTEN:
+                continue
+            staged = staging / submission.student
+            for name, found in submission.files.items():
+                copy(found, staged / name)
+            staged.joinpath(TIMESTAMP).write_text(submission.time.isoformat(" "))
+            folder = find_folder(application, submission.student, assignment)
+            put_in_place(staged, folder)
+    except OSError as error:
+        raise CourseError(
+            f"The submission of {submission.student} can't be written "
+            f"({error.strerror}). What was written before is whole; of this one "
+            "nothing was kept. Make room, or make the folder writable, and import "
+            "again: what is there already is left as it is."
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,52 @@
+"""Reads the settings that nbgrader would use in a course directory."""
+
+import logging
+from pathlib import Path
+
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGrader
+from sqlalchemy.engine import make_url
+
+from courseai_helpers.errors import CourseError
+from courseai_helpers.grading.course import list_assignments
+
+
+def read_settings(course: Path) -> NbGrader:
+    """Returns an nbgrader application that has read the course's and the site's files.
+
+    Args:
+        course: The top of the course directory, which has to be the working directory:
+            nbgrader looks for its settings there.
+
+    Raises:
+        CourseError: if it is not the top of a course directory.
+    """
+    list_assignments(course)
+    application = NbGrader(log_level=logging.WARNING)
+    application.initialize([], root=str(course))
+    return application
+
+
+def open_gradebook(application: NbGrader, url: str = "") -> Gradebook:
+    """Opens the course's gradebook, or the same one by another URL."""
+    directory = application.coursedir
+    return Gradebook(url or directory.db_url, directory.course_id)
+
+
+def has_gradebook(application: NbGrader) -> bool:
+    """Tells whether there is a gradebook, which is not made by looking."""
+    url = make_url(application.coursedir.db_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+
+
+def require_gradebook(application: NbGrader) -> None:
+    """Returns if there is a gradebook.
+
+    Raises:
+        CourseError: if not.
+    """
+    if not has_gradebook(application):
+        raise CourseError(
+            f"There is no gradebook at {application.coursedir.db_url} yet. `nbgrader "
+            "generate_assignment ASSIGNMENT` makes one."
+        )

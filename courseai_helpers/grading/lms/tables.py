@@ -1,0 +1,78 @@
+"""CSV tables as LMSs and spreadsheets write them, and as it is safe to write them."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from courseai_helpers.errors import CourseError
+from courseai_helpers.storage import store
+
+# A spreadsheet takes a cell that begins so for a formula, and may run it.
+# Source: https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Returns the header and the rows of a CSV file, without empty rows.
+
+    Commas, semicolons and tabs may separate the columns. The text may be UTF-8, or
+    what older spreadsheets on Windows write.
+
+    Raises:
+        CourseError: if it can't be read, or has no header.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CourseError(
+            f"{path} can't be read ({error.strerror}). Give the path of a CSV file."
+        ) from error
+    text = decode(data, path)
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    separator = max(",;\t", key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        filled = [[unguard(cell.strip()) for cell in row] for row in rows if any(row)]
+    except csv.Error as error:
+        raise CourseError(
+            f"{path} is not a CSV file ({error}). Export it again, as CSV."
+        ) from error
+    if not filled:
+        raise CourseError(f"{path} is empty. Export it again, as CSV.")
+    header, *body = filled
+    return header, [row + [""] * (len(header) - len(row)) for row in body]
+
+
+def decode(data: bytes, path: Path) -> str:
+    """Returns the text of a CSV file."""
+    if b"\0" in data:
+        raise CourseError(
+            f"{path} is not a CSV file; it may be a spreadsheet. Open it in a "
+            "spreadsheet program and save it as CSV (UTF-8)."
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def unguard(cell: str) -> str:
+    """Returns a cell without what keeps it from being taken for a formula."""
+    if cell.startswith('="') and cell.endswith('"'):  # as Canvas does it
+        return cell[2:-1]
+    if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS):
+        return cell[1:]
+    return cell
+
+
+def guard(cell: str) -> str:
+    """Returns a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+
+
+def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Writes a CSV file in UTF-8, whole or not at all."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    store(path, text.getvalue().encode())
