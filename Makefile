@@ -8,12 +8,15 @@ LESSON := visualizing_features/visualizing_features.ipynb
 demo: .venv/installed-instructor
 	.venv/bin/courseai demo
 
+# Two processes, a file to each, in the order in which tests/conftest.py has them.
+PYTEST := .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: .venv/installed-test
-	.venv/bin/pytest
+	$(PYTEST)
 
 # Runs of whole classes, a database server, twenty gradings: some 15 minutes.
 test-long: .venv/installed-test
-	.venv/bin/pytest -m long
+	$(PYTEST) -m long
 
 lab: .venv/installed-student work/$(LESSON)
 	.venv/bin/jupyter lab work/$(LESSON)

@@ -4,9 +4,11 @@ import asyncio
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from jupyter_client import AsyncKernelManager
 
@@ -98,9 +100,19 @@ def count_processes(words: str) -> int:
     return int(found.stdout)
 
 
+def count_descendants() -> int:
+    """Counts the processes that this one started, and those that they started."""
+    return len(psutil.Process().children(recursive=True))
+
+
 def wait_for_processes(words: str, count: int, seconds: float = 10) -> bool:
     """Returns whether, before long, just `count` such processes are left."""
+    return wait_until(lambda: count_processes(words) == count, seconds)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Returns whether a condition comes true before long."""
     deadline = time.monotonic() + seconds
-    while count_processes(words) != count and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
-    return count_processes(words) == count
+    return condition()

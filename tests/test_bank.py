@@ -37,10 +37,9 @@ def verdicts(cells, namespace) -> list[Verdict]:
     return list(judge(entries, cells, namespace))
 
 
-def test_every_entry_is_judged_rightly(verdicts, capsys):
-    with capsys.disabled():
-        print()
-        print_table(verdicts, 0)
+def test_every_entry_is_judged_rightly(verdicts, capsys, show_table):
+    print_table(verdicts, 0)
+    show_table(capsys.readouterr().out)
     assert [f"{v.entry}: {v.trouble}" for v in verdicts if v.trouble] == []
 
 

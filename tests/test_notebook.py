@@ -76,7 +76,7 @@ def test_nbval_notices_a_stored_output_that_is_no_longer_true(run, tmp_path):
 
 
 def test_the_notebook_runs_twice_in_one_kernel_in_time_and_without_a_warning(
-    copied, tmp_path, monkeypatch
+    copied, tmp_path, monkeypatch, show_table
 ):
     monkeypatch.delenv("MPLBACKEND")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -96,5 +96,5 @@ def test_the_notebook_runs_twice_in_one_kernel_in_time_and_without_a_warning(
             assert find_trouble(notebook) is None
             seconds.append(float(notebook.cells[-1].outputs[0].text))
     first, second = seconds[1], seconds[2] - seconds[1]
-    print(f"The notebook took {first:.1f} and {second:.1f} CPU seconds.")
+    show_table(f"The notebook took {first:.1f} and {second:.1f} CPU seconds.")
     assert max(first, second) < SECONDS

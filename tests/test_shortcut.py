@@ -78,7 +78,7 @@ def measure(model, seed: int) -> list[float]:
     tests = [make_scenes(kind, 12, seed=seed + 100) for kind in ("biased", "swapped")]
     numbers = []
     for kind in ("biased", "balanced"):
-        classifier = train_classifier(model, make_scenes(kind, 32, seed=seed))
+        classifier = train_classifier(model, make_scenes(kind, 16, seed=seed))
         numbers += [measure_accuracy(classifier, scenes) for scenes in tests]
         shares = [
             heat_inside(
@@ -90,15 +90,21 @@ def measure(model, seed: int) -> list[float]:
     return numbers
 
 
-def test_the_shortcut_is_learned_and_the_heat_shows_it(model, capsys):
+def write_table(rows: dict[int, list[float]]) -> str:
+    lines = [
+        "| seed | biased: on biased | on swapped | heat inside "
+        "| balanced: on biased | on swapped | heat inside | ratio |",
+        "|---" * 8 + "|",
+    ]
+    for seed, row in rows.items():
+        cells = " | ".join(f"{number:.2f}" for number in row)
+        lines.append(f"| {seed} | {cells} | {row[5] / row[2]:.1f} |")
+    return "\n".join(lines)
+
+
+def test_the_shortcut_is_learned_and_the_heat_shows_it(model, show_table):
     rows = {seed: measure(model, seed) for seed in SEEDS}
-    with capsys.disabled():
-        print("\n\n| seed | biased: on biased | on swapped | heat inside ", end="")
-        print("| balanced: on biased | on swapped | heat inside | ratio |")
-        print("|---" * 8 + "|")
-        for seed, row in rows.items():
-            cells = " | ".join(f"{number:.2f}" for number in row)
-            print(f"| {seed} | {cells} | {row[5] / row[2]:.1f} |")
+    show_table(write_table(rows))
     for row in rows.values():
         assert row[0] >= 0.95 and row[1] <= 0.30
         assert row[3] >= 0.85 and row[4] >= 0.85
