@@ -3,6 +3,7 @@
 The extra `methods` installs the two; nothing else in this package needs them.
 """
 
+import copy
 import importlib.util
 
 import numpy as np
@@ -12,9 +13,11 @@ from torch import nn
 from torchvision.transforms import functional
 
 from courseai_helpers.notices import show_notice
+from courseai_helpers.remembering import remember
 
-CHANNELS = 32  # Score-CAM costs one forward pass for each
-PATCH, STRIDE = 64, 32  # pixels; 6x6 places
+CHANNELS = 16  # Score-CAM costs one forward pass for each
+PATCH, STRIDE = 64, 40  # pixels; 5x5 places, one forward pass for each
+BATCH = 8
 
 
 def compute_other_heatmaps(
@@ -23,7 +26,7 @@ def compute_other_heatmaps(
     """Explains one class by Grad-CAM++, HiResCAM, Score-CAM and occlusion.
 
     Score-CAM asks for one forward pass for each of the 512 channels of `layer4`. Here
-    it makes do with the 32 channels of the largest mean activation.
+    it makes do with the 16 channels of the largest mean activation.
 
     Args:
         model: A ResNet in eval mode. It is left as it was.
@@ -49,44 +52,54 @@ def compute_other_heatmaps(
             "kernel."
         )
         return {}
-    ways = {
-        "Grad-CAM++": _grad_cam_plus_plus,
-        "HiResCAM": _hires_cam,
-        "Score-CAM": _score_cam,
-        "occlusion": _occlusion,
-    }
-    height, width = img_tensor.shape[-2:]
-    return {
-        name: _scale(way(model, img_tensor, target_class), (height, width))
-        for name, way in ways.items()
-    }
+    return _explain(model, img_tensor, target_class)
 
 
-def _grad_cam_plus_plus(model, img_tensor, target_class):
+@remember
+def _explain(model, img_tensor, target_class):
+    # What the methods change, they change on a copy: the head, which is small.
+    trunk, head = nn.Sequential(*list(model.children())[:-2]), _copy_head(model)
+    with torch.no_grad():
+        maps = trunk(img_tensor)
+    strongest = maps[0].mean(dim=(1, 2)).topk(min(CHANNELS, maps.shape[1])).indices
+    masked = _MaskedChannels(trunk, head, strongest)
+    heatmaps = {
+        "Grad-CAM++": _grad_cam_plus_plus(head, maps, target_class),
+        "HiResCAM": _hires_cam(head, maps, target_class),
+        "Score-CAM": _score_cam(masked, img_tensor, target_class),
+        "occlusion": _occlusion(model, img_tensor, target_class),
+    }
+    return {name: _scale(map, img_tensor.shape[-2:]) for name, map in heatmaps.items()}
+
+
+def _copy_head(model: nn.Module) -> nn.Module:
+    """Copies what follows `layer4`; a method can see its input at `maps`."""
+    head = nn.Sequential(model.avgpool, nn.Flatten(), model.fc)
+    head.insert(0, nn.Identity())
+    return copy.deepcopy(head).eval()
+
+
+def _grad_cam_plus_plus(head, maps, target_class):
     from torchcam.methods import GradCAMpp
 
-    with torch.enable_grad(), GradCAMpp(model, "layer4") as extractor:
-        image = img_tensor.clone().requires_grad_()
-        (heatmap,) = extractor(target_class, model(image), normalized=False)
+    with torch.enable_grad(), GradCAMpp(head, "0") as extractor:
+        scores = head(maps.clone().requires_grad_())
+        (heatmap,) = extractor(target_class, scores, normalized=False)
     return heatmap
 
 
-def _hires_cam(model, img_tensor, target_class):
-    from captum.attr import LayerGradientXActivation
+def _hires_cam(head, maps, target_class):
+    from captum.attr import InputXGradient
 
-    image = img_tensor.clone().requires_grad_()
-    method = LayerGradientXActivation(model, model.layer4)
-    return method.attribute(image, target_class).sum(dim=1)
+    maps = maps.clone().requires_grad_()
+    return InputXGradient(head).attribute(maps, target_class).sum(dim=1)
 
 
-def _score_cam(model, img_tensor, target_class):
+def _score_cam(network, img_tensor, target_class):
     from torchcam.methods import ScoreCAM
 
-    with torch.no_grad():
-        network = _StrongChannels(model, img_tensor)
-        with ScoreCAM(network, "channels", batch_size=16) as extractor:
-            scores = network(img_tensor)
-            (heatmap,) = extractor(target_class, scores, normalized=False)
+    with torch.no_grad(), ScoreCAM(network, "channels", batch_size=BATCH) as extractor:
+        (heatmap,) = extractor(target_class, network(img_tensor), normalized=False)
     return heatmap
 
 
@@ -99,21 +112,18 @@ def _occlusion(model, img_tensor, target_class):
             target=target_class,
             sliding_window_shapes=(3, PATCH, PATCH),
             strides=(3, STRIDE, STRIDE),
-            perturbations_per_eval=16,
+            perturbations_per_eval=BATCH,
         )
     return effect.mean(dim=1)
 
 
-class _StrongChannels(nn.Module):
+class _MaskedChannels(nn.Module):
     """The same network; `channels` sees the strongest channels of `layer4` alone."""
 
-    def __init__(self, model: nn.Module, img_tensor: torch.Tensor):
+    def __init__(self, trunk: nn.Module, head: nn.Module, strongest: torch.Tensor):
         super().__init__()
-        self.trunk = nn.Sequential(*list(model.children())[:-2])
-        self.head = nn.Sequential(model.avgpool, nn.Flatten(), model.fc)
+        self.trunk, self.head, self.strongest = trunk, head, strongest
         self.channels = nn.Identity()
-        strength = self.trunk(img_tensor)[0].mean(dim=(1, 2))
-        self.strongest = strength.topk(min(CHANNELS, len(strength))).indices
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         maps = self.trunk(images)
