@@ -72,7 +72,17 @@ def guard(cell: str) -> str:
 
 
 def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Writes a CSV file in UTF-8, whole or not at all."""
+    """Writes a CSV file in UTF-8, whole or not at all.
+
+    Raises:
+        CourseError: if it can't be written.
+    """
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\r\n").writerows(rows)
-    store(path, text.getvalue().encode())
+    try:
+        store(path, text.getvalue().encode())
+    except OSError as error:
+        raise CourseError(
+            f"{path} can't be written ({error.strerror}), so nothing was. Name another "
+            "place with --to, or make room."
+        ) from error
