@@ -1,7 +1,9 @@
 """Runs the lesson's own test cells over the bank of student work in `submissions/`.
 
-`python tests/bank.py [exercise ...]` prints a table and ends with 1 if an entry is
-misjudged. Each file of the bank holds the work for one exercise, an entry to a cell:
+`python tests/bank.py [--examiner] [exercise ...]` prints a table and ends with 1 if an
+entry is misjudged. With --examiner the test cells run in another process than the work
+that they judge, as they do when a class is graded.
+Each file of the bank holds the work for one exercise, an entry to a cell:
 
     # %% right: what is special about it
     # %% wrong, caught by relu and scale: what is wrong about it
@@ -13,16 +15,19 @@ stand all the test cells that have to reject it: `relu` is `test_grad_cam_relu`.
 
 import ast
 import contextlib
+import ctypes
 import io
 import multiprocessing
 import os
 import re
+import signal
+import socket
 import sys
 import textwrap
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -41,6 +46,7 @@ EXERCISES = (
     "heat_inside",
 )
 SETUP = ("setup_imports", "setup_model", "setup_photo")
+PR_SET_PDEATHSIG = 1  # a signal to get when the process that forked this one ends
 SECONDS = 40  # for one entry; a right one takes about two, on a busy machine more
 HEADER = re.compile(r"^# %% (?:(right)|wrong, caught by ([\w ]+)): (.+)$", re.MULTILINE)
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n(.*?)^ *### END SOLUTION", re.M | re.S)
@@ -153,30 +159,65 @@ def run_entry(code: str, tests: dict[str, str], namespace: dict, report) -> None
     sys.stdout = sys.stderr = open(os.devnull, "w")
     sys.stdin = open(os.devnull)
     for name, source in {"answer": code, **tests}.items():
-        try:
-            exec(compile(source, f"<{name}>", "exec"), namespace)
-        except BaseException as error:  # as a kernel does
-            stack = traceback.extract_tb(error.__traceback__)
-            line = max(
-                (f.lineno for f in stack if f.filename == f"<{name}>"), default=0
-            )
-            own = any(frame.filename == "<answer>" for frame in stack)
-            crashed = not own and not isinstance(error, AssertionError)
-            report.send((name, f"{type(error).__name__}: {error}", crashed, line))
-        else:
-            report.send((name, "", False, 0))
+        run_cell(name, source, namespace, report)
+    report.close()
+
+
+def run_cell(name: str, source: str, namespace: dict, report) -> None:
+    """Runs a cell and reports how that went."""
+    try:
+        exec(compile(source, f"<{name}>", "exec"), namespace)
+    except BaseException as error:  # as a kernel does
+        stack = traceback.extract_tb(error.__traceback__)
+        line = max((f.lineno for f in stack if f.filename == f"<{name}>"), default=0)
+        own = any(frame.filename == "<answer>" for frame in stack) or (
+            stack[-1].name == "stand_in"  # which raises what the answer has raised
+        )
+        crashed = not own and not isinstance(error, AssertionError)
+        report.send((name, f"{type(error).__name__}: {error}", crashed, line))
+    else:
+        report.send((name, "", False, 0))
+
+
+def run_entry_examined(
+    code: str, tests: dict[str, str], namespace: dict, report
+) -> None:
+    """Does the same, but with the answer in one process and the tests in another."""
+    from courseai_helpers.grading import serving, stand_ins, transport
+
+    sys.stdout = sys.stderr = open(os.devnull, "w")
+    sys.stdin = open(os.devnull)
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        run_cell("answer", code, namespace, report)
+        kept = {}
+        with contextlib.suppress(transport.TransportError):
+            while True:
+                serving.answer(theirs, namespace, kept)
+        os._exit(0)
+    theirs.close()
+    setup = "\n".join(read_cells()[name] for name in SETUP)
+    stand_ins.connect(stand_ins.Line(ours), namespace, list(EXERCISES), setup)
+    for name, source in tests.items():
+        run_cell(name, source, namespace, report)
     report.close()
 
 
 def judge(
-    entries: Iterable[Entry], cells: dict[str, str], namespace: dict, jobs: int = 2
+    entries: Iterable[Entry],
+    cells: dict[str, str],
+    namespace: dict,
+    jobs: int = 2,
+    run: Callable = run_entry,
 ) -> Iterator[Verdict]:
     """Judges every entry in a process of its own; yields verdicts as they come."""
     waiting, running = list(entries)[::-1], {}
     while waiting or running:
         while waiting and len(running) < jobs:
             entry = waiting.pop()
-            receiver, process = start(entry, cells, namespace)
+            receiver, process = start(entry, cells, namespace, run)
             running[receiver] = (entry, process, time.monotonic() + SECONDS, {})
         soonest = min(deadline for _, _, deadline, _ in running.values())
         ready = connection.wait(running, max(0, soonest - time.monotonic()))
@@ -195,13 +236,13 @@ def judge(
                 yield make_verdict(entry, select_tests(cells, entry.exercise), said)
 
 
-def start(entry: Entry, cells: dict[str, str], namespace: dict) -> tuple:
+def start(entry: Entry, cells: dict[str, str], namespace: dict, run: Callable) -> tuple:
     """Starts a process for an entry; returns the end of its pipe, and the process."""
     fork = multiprocessing.get_context("fork")
     receiver, report = fork.Pipe(duplex=False)
     tests = select_tests(cells, entry.exercise)
     arguments = (complete(entry, cells), tests, namespace, report)
-    process = fork.Process(target=run_entry, args=arguments)
+    process = fork.Process(target=run, args=arguments)
     process.start()
     report.close()
     return receiver, process
@@ -241,14 +282,16 @@ def print_table(verdicts: list[Verdict], seconds: float) -> None:
     print(f"{len(verdicts)} entries, {bad} misjudged, {seconds:.0f} s")
 
 
-def main(exercises: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Judges the bank, or the part that belongs to some exercises."""
     start = time.monotonic()
+    exercises = [name for name in arguments if name != "--examiner"]
+    run = run_entry if exercises == arguments else run_entry_examined
     cells = read_cells()
     namespace = prepare(cells)
     entries = [entry for name in exercises or EXERCISES for entry in read_entries(name)]
     verdicts = sorted(
-        judge(entries, cells, namespace),
+        judge(entries, cells, namespace, run=run),
         key=lambda verdict: entries.index(verdict.entry),
     )
     print_table(verdicts, time.monotonic() - start)

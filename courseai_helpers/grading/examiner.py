@@ -4,6 +4,8 @@ The student's own cells never enter it. It sets the lesson up for itself, and th
 of the exercises stand there for functions in the student's kernel, see `stand_ins.py`.
 """
 
+import hashlib
+import json
 import socket
 
 from nbclient import NotebookClient
@@ -30,6 +32,16 @@ def is_setup(cell: NotebookNode) -> bool:
     return is_locked(cell)
 
 
+def compute_salt(nb: NotebookNode) -> int:
+    """Returns a number that depends on all that a student wrote, and on nothing else.
+
+    The hidden tests' random inputs depend on it: see `oracles.make_generator`.
+    """
+    sources = [cell.source for cell in nb.cells if not is_test(cell)]
+    digest = hashlib.sha256(json.dumps(sources).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
 def list_exercises(nb: NotebookNode) -> list[str]:
     """Returns the names of the functions that students write."""
     marks = [
@@ -46,15 +58,16 @@ class Examiner:
     Attributes:
         client: What executes cells in its kernel.
         exercises: The names of the functions that students write.
+        salt: What the hidden tests' inputs depend on.
         done: The setup cells that were run.
     """
 
-    def __init__(self, manager_class: type, exercises: list[str], **options):
+    def __init__(self, manager_class: type, nb: NotebookNode, **options):
         """Prepares a kernel, but does not start it.
 
         Args:
             manager_class: What starts kernels.
-            exercises: The names of the functions that students write.
+            nb: The submission, repaired.
             **options: Those of nbclient's NotebookClient.
         """
         self.client = NotebookClient(
@@ -65,7 +78,7 @@ class Examiner:
             record_timing=False,
             **options,
         )
-        self.exercises = exercises
+        self.exercises, self.salt = list_exercises(nb), compute_salt(nb)
         self.done: list[str] = []
 
     def start(self, link: socket.socket) -> None:
@@ -89,8 +102,13 @@ class Examiner:
         Raises:
             ExaminerError: if it fails.
         """
-        prepare = "from courseai_helpers.grading.stand_ins import set_up as _set_up\n"
-        prepare += f"_set_up(globals(), {self.exercises!r}, {source!r})\ndel _set_up"
+        prepare = (
+            "import os as _os\n"
+            "from courseai_helpers.grading.stand_ins import set_up as _set_up\n"
+            f"_os.environ['COURSEAI_SALT'] = '{self.salt}'\n"
+            f"_set_up(globals(), {self.exercises!r}, {source!r})\n"
+            "del _os, _set_up"
+        )
         for code in (source, prepare):
             cell = self.execute(new_code_cell(code))
             errors = [o for o in cell.outputs if o.output_type == "error"]

@@ -34,7 +34,6 @@ from courseai_helpers.grading.examiner import (
     Examiner,
     is_setup,
     is_test,
-    list_exercises,
 )
 from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
 
@@ -119,7 +118,7 @@ class SandboxedExecute(Execute):
             "on_cell_executed",
         )
         options = {name: getattr(self, name) for name in names}
-        return Examiner(SandboxedKernelManager, list_exercises(nb), **options)
+        return Examiner(SandboxedKernelManager, nb, **options)
 
     def create_kernel_manager(self):
         """Makes what starts a student's kernel, with a link to the examiner's."""

@@ -4,8 +4,13 @@ Each network is an `nn.Sequential` of plain layers with random weights, small en
 follow by hand: `stem` and `layer4` make the feature maps, what follows is the head. For
 each head the Grad-CAM channel weights have a closed form, so that the right heatmap is
 known without the reference solution.
+
+A seed means other numbers for every version of a submission: a student's function is
+told its inputs, so that they must not be worth remembering. `COURSEAI_SALT`, which the
+examiner sets, says which; the same submission always meets the same numbers.
 """
 
+import os
 from collections import OrderedDict
 
 import numpy as np
@@ -16,6 +21,12 @@ from torch import nn
 CLASSES = 5
 CHANNELS = 4
 HIDDEN = 6
+
+
+def make_generator(seed: int) -> torch.Generator:
+    """Makes a generator of random numbers that are this submission's own."""
+    salt = int(os.environ.get("COURSEAI_SALT", "0"))
+    return torch.Generator().manual_seed(seed + 1_000_000 * salt)
 
 
 def make_net(
@@ -43,7 +54,7 @@ def make_net(
         A network for inputs [1, 3, *size] with five classes, whose `layer4` gives
         [1, 4, size[0] / stride^2, size[1] / stride^2].
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = make_generator(seed)
     cells = size[0] // stride**2 * (size[1] // stride**2)
     stem = nn.Sequential(
         nn.Conv2d(3, CHANNELS, 3, stride=stride, padding=1),
@@ -81,7 +92,7 @@ def _make_head(head: str, cells: int) -> dict[str, nn.Module]:
 
 def make_image(*, seed: int, size: tuple[int, int] = (20, 28)) -> torch.Tensor:
     """Makes a random image tensor [1, 3, *size] with values around 0."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = make_generator(seed)
     return torch.randn((1, 3, *size), generator=generator)
 
 

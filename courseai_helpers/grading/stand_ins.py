@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -169,13 +170,23 @@ def pack(line: Line, arguments: tuple, question: Message) -> list[tuple[int, Any
 def compute_digest(value: Any) -> str:
     """Returns what tells whether an argument has changed; '' for plain values."""
     if isinstance(value, nn.Module):
-        return hashlib.sha256(pickle.dumps(strip_hooks(value))).hexdigest()
+        return compute_network_digest(value)
     if not isinstance(value, torch.Tensor | np.ndarray):
         return ""
     message = Message()
     message.header = encode(value, message)
     parts = pack_message(message)
     return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def compute_network_digest(network: nn.Module) -> str:
+    """Returns what tells whether a network has changed: in layers, state or modes."""
+    state = {k: v.contiguous().clone() for k, v in network.state_dict().items()}
+    flags = [(name, p.requires_grad) for name, p in network.named_parameters()]
+    modes = [(name, module.training) for name, module in network.named_modules()]
+    form = repr((repr(network), flags, modes, strip_hooks(network)[1]))
+    content = form.encode() + safetensors.torch.save(state)
+    return hashlib.sha256(content).hexdigest()
 
 
 def strip_hooks(network: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
