@@ -14,7 +14,7 @@ PYTEST := .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: .venv/installed-test
 	$(PYTEST)
 
-# Runs of whole classes, a database server, twenty gradings: some 15 minutes.
+# What takes minutes for one test: whole classes.
 test-long: .venv/installed-test
 	$(PYTEST) -m long
 

@@ -27,13 +27,18 @@ LONGEST = (
     "test_class_run.py",
     "test_bank.py",
     "test_notebook.py",
-    "test_robustness.py",
-    "test_nbgrader_loop.py",
     "test_bank_sample.py",
+    "test_nbgrader_loop.py",
+    "test_determinism.py",
     "test_generated.py",
     "test_sandbox.py",
-    "test_determinism.py",
+    "test_robustness.py",
+    "test_warm_kernels.py",
+    "test_shortcut.py",
     "test_bundle.py",
+    "test_feedback.py",
+    "test_explorer_browser.py",
+    "test_postgresql.py",
 )
 Run = Callable[..., subprocess.CompletedProcess]
 

@@ -29,7 +29,7 @@ from small_course import (
 from courseai_helpers.grading.causes import CAUSES
 from courseai_helpers.grading.ledger import hold_course
 
-pytestmark = [kernels.needs_sandbox, pytest.mark.long]
+pytestmark = kernels.needs_sandbox
 
 CRASH = "import os\ndef double(x):\n    os._exit(3)"
 LOOP = "def double(x):\n    while True: pass"

@@ -17,7 +17,6 @@ from courseai_helpers.grading.ledger import hold_database
 FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 INITDB = shutil.which("initdb") or (FOUND and str(FOUND[-1]))
 pytestmark = [
-    pytest.mark.long,
     kernels.needs_sandbox,
     pytest.mark.skipif(not INITDB, reason="PostgreSQL is not installed"),
 ]
