@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import metadata
@@ -42,7 +43,7 @@ def list_student_checks() -> list[Check]:
     """Returns the checks of what a student needs."""
     return [
         check_python,
-        lambda: check_packages([]),
+        check_packages,
         check_device,
         check_weights,
         check_photos,
@@ -91,22 +92,21 @@ def check_python() -> Iterator[Finding]:
         yield Finding("Python", "problem", version, fix)
 
 
-def check_packages(extras: list[str]) -> Iterator[Finding]:
+def check_packages(extra: str = "") -> Iterator[Finding]:
     """Compares what is installed with the versions that the course was tested with.
 
     Args:
-        extras: The extra of the package that has to be there as well, and those that
-            it brings.
+        extra: The extra of the package that has to be there as well.
     """
-    subject = " ".join(["packages", *extras[:1]])
-    wanted = list_pins(extras)
+    subject = f"packages {extra}".strip()
+    wanted = read_pins(extra)
     if not wanted:
         fix = "at the top of the course: pip install -e ."
         yield Finding(subject, "problem", f"{DISTRIBUTION} is not installed", fix)
         return
     installed = {name: find_version(name) for name in wanted}
     other = {name: v for name, v in installed.items() if v != wanted[name]}
-    target = f".[{extras[0]}]" if extras else "."
+    target = f".[{extra}]" if extra else "."
     fix = f'at the top of the course: pip install -e "{target}"'
     if missing := sorted(name for name, version in other.items() if not version):
         text = f"missing: {', '.join(missing)}"
@@ -119,19 +119,36 @@ def check_packages(extras: list[str]) -> Iterator[Finding]:
         yield Finding(subject, "ok", f"{len(wanted)} as tested")
 
 
-def list_pins(extras: list[str]) -> dict[str, str]:
-    """Returns the versions that the package asks for, by the names of the packages."""
+def read_pins(extra: str = "") -> dict[str, str]:
+    """Returns the versions that the package asks for, by the names of the packages.
+
+    In a clone, what pyproject.toml says now counts: what pip noted when it installed
+    the clone may be older.
+    """
+    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    if project.is_file():
+        content = tomllib.loads(project.read_text())["project"]
+        lines = content["dependencies"]
+        if extra:
+            lines = lines + content["optional-dependencies"][extra]
+    else:
+        lines = read_requirements(extra)
+    found = (re.match(r"([\w.-]+)(?:\[\w+\])?==([\w.]+)", line) for line in lines)
+    return {match[1]: match[2] for match in found if match}
+
+
+def read_requirements(extra: str) -> list[str]:
+    """Returns what pip noted when it installed the package."""
     try:
-        requirements = metadata.requires(DISTRIBUTION) or []
+        lines = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
-        return {}
-    pins = {}
-    for line in requirements:
-        extra = re.search(r"extra == ['\"](\w+)['\"]", line)
-        found = re.match(r"([\w.-]+)(?:\[\w+\])?==([\w.]+)", line)
-        if found and (extra is None or extra[1] in extras):
-            pins[found[1]] = found[2]
-    return pins
+        return []
+    extras = [re.search(r"extra == ['\"](\w+)['\"]", line) for line in lines]
+    return [
+        line
+        for line, found in zip(lines, extras, strict=True)
+        if found is None or found[1] == extra
+    ]
 
 
 def find_version(name: str) -> str:
@@ -176,7 +193,7 @@ def check_weights() -> Iterator[Finding]:
         stand_in.load_stand_in()
     except (RuntimeError, OSError) as error:
         fix = "install the course again: pip install -e ."
-        yield Finding("stand-in", "problem", str(error).partition(".")[0], fix)
+        yield Finding("stand-in", "problem", str(error).partition(": ")[0], fix)
     else:
         yield Finding("stand-in", "ok", "intact; it takes over without a network")
 

@@ -155,7 +155,7 @@ def read_pack(pack: zipfile.ZipFile) -> dict[str, bytes]:
         KeyError: if one is missing.
         ValueError: if one is not what it should be.
     """
-    hashes = json.loads(read_entry(pack, MANIFEST, MAX_MANIFEST_BYTES))
+    hashes = dict(json.loads(read_entry(pack, MANIFEST, MAX_MANIFEST_BYTES)))
     files = {WEIGHTS: read_entry(pack, WEIGHTS, weights.MAX_BYTES)}
     for name in list_web_photos():
         entry = f"photos/{name}"

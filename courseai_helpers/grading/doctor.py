@@ -29,7 +29,7 @@ def list_instructor_checks(course: Path) -> list[Check]:
     """Returns the checks of what an instructor needs, the student's part among them."""
     return [
         *list_student_checks(),
-        lambda: check_packages(["instructor", "methods"]),
+        lambda: check_packages("instructor"),
         lambda: check_server_extensions(["formgrader", "course_list"]),
         check_sandbox,
         lambda: check_course(course),

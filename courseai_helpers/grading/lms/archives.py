@@ -39,11 +39,13 @@ class Found:
         name: Its path within the download; an archive counts as a folder.
         path: Where it is now.
         time: When it was last changed, in UTC without a zone, as nbgrader has it.
+        archives: The archives that it is in, the outermost first.
     """
 
     name: PurePosixPath
     path: Path
     time: datetime
+    archives: tuple["Found", ...] = ()
 
 
 @dataclass
@@ -77,7 +79,7 @@ def unpack(source: Path, workspace: Path) -> Unpacked:
     if source.is_dir():
         read_folder(source, workspace, result)
     elif zipfile.is_zipfile(source):
-        read_archive(source, PurePosixPath(), workspace, result, 1)
+        read_archive(Found(PurePosixPath(), source, datetime.min), workspace, result)
     else:
         raise CourseError(
             f"{source} is neither a folder nor a zip file. Give the file that you "
@@ -96,45 +98,45 @@ def read_folder(folder: Path, workspace: Path, result: Unpacked) -> None:
             result.refused[str(name)] = "It is a symbolic link."
         elif path.is_file():
             time = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            add(Found(name, path, time.replace(tzinfo=None)), workspace, result, 0)
+            add(Found(name, path, time.replace(tzinfo=None)), workspace, result)
 
 
-def add(found: Found, workspace: Path, result: Unpacked, depth: int) -> None:
+def add(found: Found, workspace: Path, result: Unpacked) -> None:
     """Takes a file; if it is an archive, what is in it."""
     if found.name.suffix.casefold() != ".zip":
         result.files.append(found)
         return
-    if depth >= MAX_DEPTH:
+    if len(found.archives) >= MAX_DEPTH:
         result.refused[str(found.name)] = (
             f"It is an archive within {MAX_DEPTH} archives."
         )
         return
-    read_archive(found.path, found.name, workspace, result, depth + 1)
+    read_archive(found, workspace, result)
 
 
-def read_archive(
-    path: Path, name: PurePosixPath, workspace: Path, result: Unpacked, depth: int
-) -> None:
+def read_archive(outer: Found, workspace: Path, result: Unpacked) -> None:
     """Unpacks an archive, file by file; what is wrong with one is noted."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(outer.path) as archive:
             for entry in archive.infolist():
-                inner = name / read_name(entry)
+                inner = outer.name / read_name(entry)
                 if entry.is_dir() or UNWANTED & set(inner.parts):
                     continue
                 try:
                     check_entry(entry)
-                    found = extract(archive, entry, inner, workspace, result)
+                    path = extract(archive, entry, workspace, result)
                 except RefusedError as error:
                     result.refused[str(inner)] = str(error)
                     continue
-                add(found, workspace, result, depth)
+                around = (*outer.archives, outer)
+                found = Found(inner, path, read_time(entry), around)
+                add(found, workspace, result)
     except _DAMAGE as error:
-        if not name.parts:
+        if not outer.name.parts:
             raise CourseError(
-                f"{path} is damaged ({error}). Download it again."
+                f"{outer.path} is damaged ({error}). Download it again."
             ) from error
-        result.refused[str(name)] = f"It is a damaged archive ({error})."
+        result.refused[str(outer.name)] = f"It is a damaged archive ({error})."
 
 
 def check_entry(entry: zipfile.ZipInfo) -> None:
@@ -174,10 +176,9 @@ def read_name(entry: zipfile.ZipInfo) -> str:
 def extract(
     archive: zipfile.ZipFile,
     entry: zipfile.ZipInfo,
-    name: PurePosixPath,
     workspace: Path,
     result: Unpacked,
-) -> Found:
+) -> Path:
     """Unpacks a file under a name of ours, and no more of it than was announced."""
     result.count += 1
     if result.count > MAX_FILES or result.bytes > MAX_BYTES:
@@ -196,7 +197,7 @@ def extract(
                     raise RefusedError("It is larger than it says.")
     except _DAMAGE as error:
         raise RefusedError(f"It is damaged ({error}).") from error
-    return Found(name, path, read_time(entry))
+    return path
 
 
 def read_blocks(file: BinaryIO) -> Iterator[bytes]:

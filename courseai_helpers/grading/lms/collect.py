@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from nbgrader.plugins import ExtractorPlugin, FileNameCollectorPlugin
 
-from courseai_helpers.grading.lms.archives import copy, unpack
+from courseai_helpers.grading.lms.archives import Found, copy, unpack
 from courseai_helpers.grading.lms.filenames import strip_copy
 from courseai_helpers.grading.lms.senders import Students, find_time
 from courseai_helpers.grading.lms.settings import open_gradebook
@@ -28,7 +28,9 @@ class LmsExtractor(ExtractorPlugin):
             for found in result.files:
                 path = Path(extracted_path, *found.name.parts)
                 copy(found, path)
-                seconds = found.time.replace(tzinfo=UTC).timestamp()
+                # An archive within the download is a student's, and so are its times.
+                dated = found.archives[1] if found.archives[1:] else found
+                seconds = dated.time.replace(tzinfo=UTC).timestamp()
                 os.utime(path, (seconds, seconds))
         for name, reason in result.refused.items():
             self.log.warning("Not unpacked: %s: %s", name, reason)
@@ -49,8 +51,9 @@ class LmsCollector(FileNameCollectorPlugin):
             self.log.warning("%s: %s", path.name, answer)
             return None
         person, sender = answer
-        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        time, _ = find_time(person, sender, changed.replace(tzinfo=None), due)
+        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None)
+        found = Found(PurePosixPath(path.name), path, changed)
+        time, _ = find_time(person, sender, found, due)
         file = sender.rest.with_stem(strip_copy(sender.rest.stem))
         return {
             "student_id": person.student,

@@ -35,6 +35,7 @@ class Sender:
         lms_user_id: The student's id in Canvas.
         participant: The student's number in a Moodle assignment.
         student: The student's id in nbgrader.
+        depth: How many parts of the path tell this; what comes below is the student's.
         late: Whether the file was late; None if its name would not tell.
         number: The id that Canvas gave to the file: the larger, the later.
     """
@@ -44,6 +45,7 @@ class Sender:
     lms_user_id: str = ""
     participant: str = ""
     student: str = ""
+    depth: int = 1
     late: bool | None = None
     number: int = 0
 
@@ -66,6 +68,7 @@ def read_sender(path: PurePosixPath, students: Container[str]) -> Sender | str:
         if found := CANVAS.fullmatch(part):
             return Sender(
                 PurePosixPath(found["rest"], *below),
+                depth=place + 1,
                 name=found["name"],
                 lms_user_id=found["user"],
                 late=bool(found["late"]),
@@ -76,6 +79,7 @@ def read_sender(path: PurePosixPath, students: Container[str]) -> Sender | str:
             if names:
                 return Sender(
                     PurePosixPath(*names),
+                    depth=place + 1,
                     name=found["name"],
                     participant=found["participant"],
                 )
@@ -88,11 +92,13 @@ def read_plain(path: PurePosixPath, students: Container[str]) -> Sender | str:
     """Returns who sent a file, for folders or file names that begin with their ids."""
     for place, part in enumerate(path.parts[:-1]):
         if (student := part.removesuffix(".zip")) in students:
-            return Sender(PurePosixPath(*path.parts[place + 1 :]), student=student)
+            rest = PurePosixPath(*path.parts[place + 1 :])
+            return Sender(rest, student=student, depth=place + 1)
     parts = path.name.split("_")
     for end in range(len(parts) - 1, 0, -1):
         if (student := "_".join(parts[:end])) in students:
-            return Sender(PurePosixPath("_".join(parts[end:])), student=student)
+            rest = PurePosixPath("_".join(parts[end:]))
+            return Sender(rest, student=student, depth=len(path.parts))
     return "Its name does not tell whose it is."
 
 

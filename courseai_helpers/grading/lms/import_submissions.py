@@ -15,7 +15,7 @@ from courseai_helpers.errors import CourseError
 from courseai_helpers.grading.lms.archives import Found, Unpacked, copy, unpack
 from courseai_helpers.grading.lms.filenames import Sender, fold, strip_copy
 from courseai_helpers.grading.lms.roster import Person, read_roster
-from courseai_helpers.grading.lms.senders import Students, find_time
+from courseai_helpers.grading.lms.senders import Students, find_time, get_time
 from courseai_helpers.grading.lms.settings import (
     open_gradebook,
     read_settings,
@@ -186,7 +186,7 @@ def choose(person: Person, sent: list[Sent], wanted: Wanted) -> Submission:
             files[str(name)] = found
     if files.pop(TIMESTAMP, None):
         notes.append(f"the student's own {TIMESTAMP} does not count")
-    time, note = find_time(person, sender, newest.time, wanted.due)
+    time, note = find_time(person, sender, newest, wanted.due)
     return Submission(person.student, files, time, [*notes, *([note] if note else [])])
 
 
@@ -231,7 +231,7 @@ def get_age(entry: Sent) -> tuple:
     Canvas numbers its files; where there are no such numbers, the file's time counts.
     """
     found, sender = entry
-    return sender.number, found.time, len(found.name.name), found.name.name
+    return sender.number, get_time(found, sender), len(found.name.name), found.name.name
 
 
 def require_notebook(found: Found) -> None:

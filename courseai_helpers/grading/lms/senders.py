@@ -1,11 +1,12 @@
 """Finds the student who sent a file."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from nbgrader.api import Gradebook
 from nbgrader.utils import parse_utc
 
+from courseai_helpers.grading.lms.archives import Found
 from courseai_helpers.grading.lms.filenames import Sender, fold, read_sender
 from courseai_helpers.grading.lms.matching import describe, match
 from courseai_helpers.grading.lms.roster import Person, Roster
@@ -71,7 +72,7 @@ class Students:
 
 
 def find_time(
-    person: Person, sender: Sender, changed: datetime, due: datetime | None
+    person: Person, sender: Sender, found: Found, due: datetime | None
 ) -> tuple[datetime, str]:
     """Returns when a file was submitted, in UTC, and a note on how that is known.
 
@@ -81,13 +82,25 @@ def find_time(
     Args:
         person: The student; a roster may tell the time.
         sender: What the file's name tells.
-        changed: The file's own time.
+        found: The file.
         due: When the assignment is due, if ever.
     """
+    changed = get_time(found, sender)
     if person.submitted:
         return parse_utc(person.submitted), "time from the roster"
     if due and sender.late is False and changed > due:
         return due, "in time, says Canvas"
     if due and sender.late:
-        return max(changed, due), "LATE, says Canvas; time of the download"
+        late = due + timedelta(seconds=1)
+        return max(changed, late), "LATE, says Canvas; time of the download"
     return changed, ""
+
+
+def get_time(found: Found, sender: Sender) -> datetime:
+    """Returns the time that a download gives to a file.
+
+    Within an archive that a student made, times are what the student wants: that of
+    the archive counts.
+    """
+    theirs = [a for a in found.archives if len(a.name.parts) >= sender.depth]
+    return theirs[0].time if theirs else found.time

@@ -1,0 +1,225 @@
+"""`courseai doctor`: what it finds on a machine, whole or broken."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import kernels
+import pytest
+from lms_course import make_course
+from small_course import run
+
+from courseai_helpers import doctor, weights
+from courseai_helpers.cli import main
+from courseai_helpers.doctor import Finding
+
+STATES = {"ok", "warning", "problem"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    return make_course(tmp_path_factory.mktemp("made") / "course")
+
+
+@pytest.fixture
+def course(made, tmp_path, monkeypatch) -> Path:
+    """The working directory, a course with a gradebook and an exchange."""
+    course = shutil.copytree(made, tmp_path / "course")
+    exchange = tmp_path / "exchange"
+    exchange.mkdir()
+    exchange.chmod(0o777)
+    set_exchange(course, exchange)
+    monkeypatch.chdir(course)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return course
+
+
+def set_exchange(course: Path, place: Path) -> None:
+    with (course / "nbgrader_config.py").open("a") as settings:
+        settings.write(f"c.Exchange.root = {str(place)!r}\n")
+
+
+def examine(check, *arguments) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in check(*arguments)}
+
+
+@pytest.fixture
+def examine_course(course):
+    """Returns what the instructor's part says about the course, the slow part left."""
+    from courseai_helpers.grading.doctor import check_course
+
+    return lambda: examine(check_course, course)
+
+
+@kernels.needs_sandbox
+def test_the_whole_table_of_a_machine_in_order(course):
+    result = run(course, "courseai_helpers.cli", "doctor")
+    assert result.returncode == 0, result.stdout
+    *table, total = result.stdout.splitlines()
+    rows = [line for line in table if not line.startswith(" ")]
+    assert {line.split()[0] for line in rows} <= STATES
+    for subject in (
+        "Python",
+        "packages instructor",
+        "torch device",
+        "weights",
+        "photos",
+        "JupyterLab extension nbgrader",
+        "server validate_assignment",
+        "server formgrader",
+        "sandbox",
+        "exchange",
+        "gradebook",
+        "disk, here",
+        "memory",
+    ):
+        assert any(line[9:].startswith(subject) for line in rows), subject
+    # What is not ok says in the next line what to do.
+    for place, line in enumerate(table):
+        if line.startswith(("warning", "problem")):
+            assert table[place + 1].strip().startswith("fix: ")
+    assert total.endswith("problem: 0") and "\x1b" not in result.stdout
+
+
+def test_a_problem_is_in_the_exit_code(course, capsys, monkeypatch):
+    findings = [Finding("x", "ok", "fine"), Finding("y", "warning", "hm", "do")]
+    monkeypatch.setattr(doctor, "list_student_checks", lambda: [lambda: findings])
+    assert main(["doctor", "--student"]) == 0
+    findings.append(Finding("zz", "problem", "no", "repair it"))
+    assert main(["doctor", "--student"]) == 1
+    assert capsys.readouterr().out.endswith(
+        "problem  zz  no\n             fix: repair it\nok: 1, warning: 1, problem: 1\n"
+    )
+
+
+def test_packages_are_compared_with_the_pins(monkeypatch):
+    pins = doctor.read_pins()
+    assert pins["nbgrader"] and "rich" not in pins
+    assert "rich" in doctor.read_pins("instructor")
+    (finding,) = doctor.check_packages()
+    assert finding.state == "ok"
+    versions = pins | {"torch": "1.0", "numpy": ""}
+    monkeypatch.setattr(doctor, "find_version", versions.get)
+    missing, changed = doctor.check_packages()
+    assert missing[1:3] == ("problem", "missing: numpy")
+    assert changed.state == "warning"
+    assert f"torch 1.0, not {pins['torch']}" in changed.text
+
+
+def test_what_pip_noted_serves_where_there_is_no_clone():
+    lines = doctor.read_requirements("")
+    assert any(line.startswith("nbgrader==") for line in lines)
+    assert not any(line.startswith("rich==") for line in lines)
+    more = doctor.read_requirements("instructor")
+    assert any(line.startswith("rich==") for line in more)
+
+
+def test_an_old_python_is_a_problem(monkeypatch):
+    monkeypatch.setattr(doctor.sys, "version_info", (3, 10))
+    (finding,) = doctor.check_python()
+    assert finding.state == "problem" and "install Python 3.11" in finding.fix
+
+
+def test_weights_are_missing_or_damaged_or_intact(course, monkeypatch):
+    assert examine(doctor.check_weights)["weights"].state == "warning"
+    weights.find_place().parent.mkdir(parents=True)
+    weights.find_place().write_bytes(b"damaged")
+    finding = examine(doctor.check_weights)["weights"]
+    assert finding.state == "problem" and finding.fix == "courseai fetch"
+    monkeypatch.setattr(weights, "is_intact", lambda data: True)
+    assert examine(doctor.check_weights)["weights"].state == "ok"
+
+
+def test_a_damaged_stand_in_is_a_problem(course, monkeypatch):
+    from courseai_helpers import stand_in
+
+    monkeypatch.setattr(stand_in, "SHA256", "0")
+    finding = examine(doctor.check_weights)["stand-in"]
+    assert finding.state == "problem" and "is damaged" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("listed", "state"),
+    [
+        ("  nbgrader.server_extensions.formgrader \x1b[32menabled\x1b[0m", "ok"),
+        ("  nbgrader.server_extensions.formgrader \x1b[31mdisabled\x1b[0m", "problem"),
+        ("  another enabled", "problem"),
+    ],
+)
+def test_an_extension_is_enabled_disabled_or_missing(
+    tmp_path, monkeypatch, listed, state
+):
+    (tmp_path / "jupyter.py").write_text(f"print({listed!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    doctor.list_extensions.cache_clear()
+    (finding,) = doctor.check_server_extensions(["formgrader"])
+    doctor.list_extensions.cache_clear()
+    assert finding.state == state and bool(finding.fix) == (state == "problem")
+
+
+def test_little_room_and_little_memory_are_said(course, monkeypatch):
+    usage = shutil.disk_usage(".")._replace(free=2**20)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    assert examine(doctor.check_disk)["disk, here"].state == "problem"
+    monkeypatch.setattr(doctor, "MEMORY_BYTES", 2**60)
+    (finding,) = doctor.check_memory()
+    assert finding.state == "warning" and finding.fix
+
+
+def test_a_package_that_can_not_be_imported_is_a_problem(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (finding,) = doctor.run_checks([doctor.check_device])
+    assert finding.state == "problem" and "torch can't be imported" in finding.text
+
+
+def test_the_exchange_must_be_open_to_students(course, examine_course, tmp_path):
+    assert examine_course()["exchange"].state == "ok"
+    (tmp_path / "exchange").chmod(0o755)
+    finding = examine_course()["exchange"]
+    assert finding.state == "problem" and finding.fix.startswith("sudo chmod ugo+rwx")
+    set_exchange(course, tmp_path / "nowhere")
+    finding = examine_course()["exchange"]
+    assert finding.state == "warning" and "sudo mkdir -p" in finding.fix
+
+
+def test_a_gradebook_is_there_or_not_or_broken(course, examine_course):
+    assert examine_course()["gradebook"].state == "ok"
+    file = course / "gradebook.db"
+    file.write_bytes(b"no database " * 1000)
+    finding = examine_course()["gradebook"]
+    assert finding.state == "problem" and "backup" in finding.fix
+    file.unlink()
+    finding = examine_course()["gradebook"]
+    assert finding.state == "warning" and "generate_assignment" in finding.fix
+    assert not file.exists()
+
+
+def test_a_database_server_that_does_not_answer_is_a_problem(course, examine_course):
+    from local_server import find_closed_port
+
+    url = f"postgresql+psycopg://grader:secret@127.0.0.1:{find_closed_port()}/grades"
+    with (course / "nbgrader_config.py").open("a") as settings:
+        settings.write(f"c.CourseDirectory.db_url = {url!r}\n")
+    finding = examine_course()["gradebook"]
+    assert finding.state == "problem" and "CourseDirectory.db_url" in finding.fix
+    assert "secret" not in finding.text
+
+
+def test_outside_of_a_course_that_is_the_problem(tmp_path, monkeypatch):
+    from courseai_helpers.grading.doctor import check_course
+
+    monkeypatch.chdir(tmp_path)
+    (finding,) = check_course(tmp_path)
+    assert finding.state == "problem" and "directory that you cloned" in finding.fix
+
+
+def test_without_bubblewrap_the_sandbox_is_a_problem(monkeypatch, tmp_path):
+    from courseai_helpers.grading.doctor import check_sandbox
+    from courseai_helpers.grading.sandbox import require_sandbox
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    require_sandbox.cache_clear()
+    (finding,) = check_sandbox()
+    require_sandbox.cache_clear()
+    assert finding.state == "problem" and "bubblewrap is not installed" in finding.text
+    assert "apt install bubblewrap" in finding.fix
