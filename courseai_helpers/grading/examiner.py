@@ -93,7 +93,7 @@ class Examiner:
         self.client.start_new_kernel()
         self.client.start_new_kernel_client()
         sources, self.done = self.done, []
-        for source in sources:
+        for source in sources or [""]:  # the stand-ins are always there
             self.set_up(source)
 
     def set_up(self, source: str) -> None:
@@ -118,7 +118,7 @@ class Examiner:
                     f"student ({errors[0].ename}: {errors[0].evalue}). Does the "
                     "authored notebook run from top to bottom?"
                 )
-        self.done.append(source)
+        self.done += [source] if source else []
 
     def execute(self, cell: NotebookNode) -> NotebookNode:
         """Executes a cell and returns it with its outputs."""

@@ -1,0 +1,136 @@
+"""Submissions whose test cells run in the examiner's kernel."""
+
+import nbformat
+import pytest
+from kernels import needs_sandbox
+from nbformat.v4 import new_notebook
+from small_course import make_cell
+
+from courseai_helpers.grading.causes import CAUSES
+from courseai_helpers.grading.course import CourseError
+from courseai_helpers.grading.examiner import compute_salt
+from courseai_helpers.grading.execute import SandboxedExecute
+
+pytestmark = needs_sandbox
+
+SETUP = "import torch\nmodel = torch.nn.Linear(1, 1)\nlimit = 10"
+
+
+def make_setup(source: str):
+    """Makes a cell that the instructor wrote and both kernels run."""
+    cell = make_cell("setup", source)
+    cell.metadata.nbgrader.locked = True
+    return cell
+
+
+def run(tmp_path, cells, **options):
+    """Executes a submission and returns its cells by name, and why some failed."""
+    nb = new_notebook(cells=cells)
+    nb.metadata.kernelspec = {"name": "python3", "display_name": "", "language": ""}
+    execute = SandboxedExecute(timeout=20, startup_timeout=120, **options)
+    nb, _ = execute.preprocess(nb, {"metadata": {"path": str(tmp_path)}})
+    nbformat.validate(nb)
+    causes = {name: failure["cause"] for name, failure in nb.metadata[CAUSES].items()}
+    return {cell.id: cell for cell in nb.cells}, causes
+
+
+def read_text(cell) -> str:
+    """Returns all that a cell put out, but for tracebacks."""
+    return "".join(o.get("text", "") + o.get("evalue", "") for o in cell.outputs)
+
+
+def test_only_student_s_cells_enter_the_student_s_kernel(tmp_path):
+    look = "def double(x):\n    return sorted(k for k in globals() if k[:2] != '__')"
+    cells, causes = run(
+        tmp_path,
+        [
+            make_setup(SETUP),
+            make_cell("double", f"mine = 1\n{look}", solution=True),
+            make_cell(
+                "test_double", "ours = 2\nprint(double(0), 'mine' in vars())", points=1
+            ),
+            make_cell("test_again", "print(double(0))", points=1),
+        ],
+    )
+    seen = read_text(cells["test_double"])
+    assert "'mine'" in seen and "'limit'" in seen and "False" in seen
+    assert "ours" not in seen + read_text(cells["test_again"]) and not causes
+
+
+def test_a_crash_a_loop_and_a_flood_cost_the_cells_that_meet_them(tmp_path):
+    answer = """
+    import os, time
+    def act(what):
+        if what == "crash":
+            os._exit(3)
+        while what == "loop":
+            pass
+        while what == "flood":
+            print("x" * 10_000)
+        print("noise")
+        return what
+    """.replace("\n    ", "\n")
+    kinds = ("good", "flood", "better", "crash", "fine", "loop", "best")
+    cells, causes = run(
+        tmp_path,
+        [
+            make_setup(SETUP),
+            make_cell("act", answer, solution=True),
+            *[
+                make_cell(f"test_{k}", f"assert act({k!r}) == {k!r}", points=1)
+                for k in kinds
+            ],
+        ],
+        output_limit=2**20,
+    )
+    assert causes == {
+        "test_flood": "output flood",
+        "test_crash": "killed",
+        "test_loop": "time-out",
+    }
+    assert "noise" not in "".join(read_text(cells[f"test_{kind}"]) for kind in kinds)
+
+
+def test_the_instructor_sees_where_the_submission_raised(tmp_path):
+    answer = "def halve(x):\n    return x / 0"
+    cells, causes = run(
+        tmp_path,
+        [
+            make_cell("halve", answer, solution=True),
+            make_cell("test_halve", "assert halve(2) == 1", points=1),
+        ],
+    )
+    text = read_text(cells["test_halve"])
+    assert "In the submission:\nline 2, in halve: return x / 0" in text
+    assert "division by zero" in text and causes == {"test_halve": "error"}
+
+
+def test_a_setup_cell_that_fails_for_the_examiner_is_nobody_s_wrong_answer(tmp_path):
+    broken = make_setup("open('data.csv')")  # which only submissions have
+    (tmp_path / "data.csv").write_text("1")
+    with pytest.raises(CourseError, match="by no fault of the student"):
+        run(tmp_path, [broken, make_cell("test_it", "assert True", points=1)])
+
+
+def test_hidden_inputs_are_the_same_for_the_same_submission_only():
+    def make(answer):
+        return new_notebook(
+            cells=[
+                make_cell("double", answer, solution=True),
+                make_cell("test_double", "assert double(1) == 2", points=1),
+            ]
+        )
+
+    assert compute_salt(make("a")) == compute_salt(make("a")) != compute_salt(make("b"))
+
+
+def test_without_a_sandbox_the_notebook_runs_in_one_kernel(tmp_path):
+    cells, causes = run(
+        tmp_path,
+        [
+            make_cell("double", "def double(x):\n    return 2 * x", solution=True),
+            make_cell("test_double", "import os\nassert double(1) == 2", points=1),
+        ],
+        sandbox=False,
+    )
+    assert not causes
