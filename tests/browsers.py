@@ -1,0 +1,103 @@
+"""JupyterLab and a browser without a window, for the tests that click and type."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="There is no Chromium or Chrome on this machine."
+)
+# No window, no sandbox of its own (containers have no right to one), and no talk with
+# the browser's maker.
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+MINUTE = 60_000  # milliseconds: a busy machine starts JupyterLab slowly
+
+
+@contextlib.contextmanager
+def start_lab(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """Runs a JupyterLab that nobody else can reach.
+
+    Args:
+        folder: Where it starts, and what it shows.
+        environment: The environment variables that it gets.
+
+    Yields:
+        Its address, such as http://127.0.0.1:8888/lab.
+    """
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.port=0",
+        "--IdentityProvider.token=",
+        f"--ServerApp.root_dir={folder}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options],
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield read_address(server)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def read_address(server: subprocess.Popen) -> str:
+    """Returns the address that the server says it runs at."""
+    said = ""
+    for line in server.stdout:
+        said += line
+        if found := re.search(r"http://127\.0\.0\.1:\d+/lab", line):
+            # Somebody has to read on, or the server waits until there is room.
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            return found[0]
+    pytest.fail(f"JupyterLab ended at once:\n{said}")
+
+
+@contextlib.contextmanager
+def open_browser() -> Iterator:
+    """Starts a browser; yields Playwright's object for it."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+def open_page(browser, address: str, width: int = 1180, height: int = 900):
+    """Opens an address as somebody who shares no cookies with the others."""
+    context = browser.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(MINUTE)
+    page = context.new_page()
+    page.goto(address)
+    return page
+
+
+def choose_pictures(root: Path, private: Path) -> Path:
+    """Returns where pictures go: to docs/ if COURSEAI_SCREENSHOTS is set."""
+    return root / "docs" if os.environ.get("COURSEAI_SCREENSHOTS") else private
