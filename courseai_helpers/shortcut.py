@@ -79,6 +79,25 @@ def make_scenes(kind: str, count: int, *, seed: int) -> list[Scene]:
     return scenes
 
 
+def compute_features(model: nn.Module, scenes: list[Scene]) -> torch.Tensor:
+    """Computes what the last layer of a network gets to see of scenes.
+
+    Args:
+        model: A ResNet, or a classifier that `train_classifier` returned.
+        scenes: What to show it.
+
+    Returns:
+        Float tensor [N, 512] on the CPU: the maps of `layer4`, averaged.
+    """
+    # Without `fc`: classifiers that differ in nothing else have the same features.
+    trunk = nn.Sequential(*list(model.children())[:-1])
+    trunk.training = (
+        model.training
+    )  # of the container alone; the layers are the model's
+    images = torch.stack([preprocess_crop(scene.image) for scene in scenes])
+    return _run(trunk, images).flatten(1)
+
+
 def train_classifier(model: nn.Module, scenes: list[Scene]) -> nn.Module:
     """Trains a linear classifier on what the frozen network makes of the scenes.
 
@@ -93,7 +112,7 @@ def train_classifier(model: nn.Module, scenes: list[Scene]) -> nn.Module:
         The network with the classifier in the place of `fc`: images [N, 3, 224, 224]
         to class scores [N, 2]. All other layers are shared with `model`.
     """
-    features = _compute_features(model, scenes)
+    features = compute_features(model, scenes)
     labels = torch.tensor([scene.label for scene in scenes])
     # Without a bias every answer has evidence in the picture, and so a heatmap.
     head = nn.Linear(features.shape[1], len(LABELS), bias=False)
@@ -122,22 +141,11 @@ def measure_accuracy(classifier: nn.Module, scenes: list[Scene]) -> float:
         classifier: A ResNet, such as `train_classifier` returns.
         scenes: What to show it.
     """
-    features = _compute_features(classifier, scenes)
+    features = compute_features(classifier, scenes)
     with torch.no_grad():
         predicted = classifier.fc(features.to(classifier.fc.weight.device)).argmax(1)
     labels = torch.tensor([scene.label for scene in scenes])
     return (predicted.cpu() == labels).float().mean().item()
-
-
-def _compute_features(model: nn.Module, scenes: list[Scene]) -> torch.Tensor:
-    """Returns what a ResNet's last layer gets to see: [N, 512], on the CPU."""
-    # Without `fc`: classifiers that differ in nothing else have the same features.
-    trunk = nn.Sequential(*list(model.children())[:-1])
-    trunk.training = (
-        model.training
-    )  # of the container alone; the layers are the model's
-    images = torch.stack([preprocess_crop(scene.image) for scene in scenes])
-    return _run(trunk, images).flatten(1)
 
 
 @remember

@@ -9,7 +9,7 @@ import sys
 import kernels
 import pytest
 
-from courseai_helpers.grading import warm
+from courseai_helpers.grading import forkserver, warm
 
 pytestmark = kernels.needs_sandbox
 
@@ -49,6 +49,41 @@ def test_results_equal_a_cold_kernel_s(run_inside, monkeypatch):
     for _ in range(3):
         answer = run_inside(COMPUTE)
         assert answer.text == cold.text and not answer.error
+
+
+# What the warm process computes ahead, once it has forked some kernels.
+LESSON = """
+import hashlib, numpy as np
+from courseai_helpers import remembering
+from courseai_helpers.images import load_photo, preprocess
+from courseai_helpers.measures import score_deletion_insertion
+from courseai_helpers.shortcut import compute_features, make_scenes, train_classifier
+from courseai_helpers.stand_in import load_stand_in
+before = set(remembering._known)
+model, image = load_stand_in(), preprocess(load_photo("cat"))
+scenes = make_scenes("swapped", 8, seed=2)
+digest = hashlib.sha256(compute_features(model, scenes).numpy().tobytes())
+digest.update(train_classifier(model, scenes).fc.weight.detach().numpy().tobytes())
+digest.update(model.state_dict()["fc.weight"].numpy().tobytes())
+stripes = np.indices((224, 224)).sum(axis=0) // 32 % 2.0
+best = int(model(image).argmax())
+digest.update(repr(score_deletion_insertion(model, image, stripes, best)).encode())
+print("computed", len(set(remembering._known) - before))
+print(digest.hexdigest())
+"""
+
+
+def test_what_was_computed_ahead_equals_what_is_computed(run_inside, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND")
+    cold = kernels.run_cold(LESSON, COMPUTE)
+    assert not cold.error
+    for _ in range(forkserver.BEFORE_REHEARSAL):
+        run_inside("1")
+    answer = run_inside(LESSON, COMPUTE)
+    assert not answer.error
+    wanted, got = cold.text.splitlines(), answer.text.splitlines()
+    assert (wanted[0], got[0]) == ("computed 4", "computed 0")
+    assert wanted[1:] == got[1:] and len(got) == 3
 
 
 def test_kernels_draw_different_random_numbers(run_inside):

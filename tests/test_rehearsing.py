@@ -1,0 +1,64 @@
+"""What is computed ahead is just what the notebook asks for."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from courseai_helpers import remembering, stand_in
+from courseai_helpers.grading.rehearsing import rehearse
+
+NOTEBOOK = Path(__file__).parents[1] / (
+    "source/visualizing_features/visualizing_features.ipynb"
+)
+
+
+@pytest.fixture
+def lesson(monkeypatch) -> dict:
+    """The lesson's names, after a rehearsal."""
+    monkeypatch.setenv("COURSEAI_OFFLINE", "1")
+    monkeypatch.setattr(remembering, "_known", {})
+    monkeypatch.setattr(stand_in, "_spare", [])
+    rehearse()
+    names = {}
+    for cell in ("setup_imports", "setup_model", "setup_photo", "grad_cam"):
+        run(cell, names)
+    return names
+
+
+def run(cell: str, names: dict) -> set:
+    """Executes a cell and returns the keys of what had to be computed in it."""
+    before = set(remembering._known)
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    (source,) = (other.source for other in cells if other.id == cell)
+    exec(compile(source, cell, "exec"), names)
+    return set(remembering._known) - before
+
+
+def test_the_notebook_s_given_cells_find_all_that_was_computed_ahead(lesson, capsys):
+    assert not stand_in._spare  # the notebook has taken it
+    assert run("shortcut_train", lesson) == set()
+    assert run("comparison", lesson) == set()
+    # Left is the score of one's own heatmap; HiResCAM's has mostly the same pixels.
+    assert 1 <= len(run("comparison_scores", lesson)) <= 2
+    assert "balanced model: 100% on biased scenes" in capsys.readouterr().out
+
+
+def test_a_student_s_own_network_gets_what_it_computes(lesson, capsys):
+    with torch.no_grad():
+        lesson["model"].layer4[1].conv2.weight.mul_(-1)
+    assert len(run("shortcut_train", lesson)) == 4
+    assert len(run("comparison", lesson)) == 1
+
+
+def test_a_spare_network_is_given_away_once():
+    stand_in.keep_spare()
+    first, second = stand_in.load_stand_in(), stand_in.load_stand_in()
+    assert not stand_in._spare and first is not second
+    with torch.no_grad():
+        first.fc.bias.add_(1)
+    third = stand_in.load_stand_in()
+    for name, value in second.state_dict().items():
+        assert torch.equal(value, third.state_dict()[name])
+    assert not torch.equal(first.fc.bias, third.fc.bias)
