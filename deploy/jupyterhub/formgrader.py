@@ -22,8 +22,6 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(b"The Formgrader is starting. Try again in a minute.")
         asked.set()
 
-    do_HEAD = do_GET
-
 
 address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
 with HTTPServer((address.hostname, address.port), Answer) as door:
