@@ -254,3 +254,34 @@ def test_the_wheel_installs_the_courseai_command(wheel):
     with zipfile.ZipFile(wheel) as packed:
         name = next(n for n in packed.namelist() if n.endswith("entry_points.txt"))
         assert "courseai = courseai_helpers.cli:main" in packed.read(name).decode()
+
+
+def test_a_student_checks_the_machine_and_takes_a_pack_with_the_wheel_alone(
+    run, student, tmp_path
+):
+    # What is borrowed in this test brings no JupyterLab extensions: that is found.
+    result = run(
+        tmp_path, "courseai_helpers.cli", "doctor", "--student", python=student
+    )
+    assert "Traceback" not in result.stdout
+    *table, total = result.stdout.splitlines()
+    found = {line[9:].split("  ")[0]: line.split()[0] for line in table}
+    assert found["Python"] == found["packages"] == found["stand-in"] == "ok", table
+    assert found["server validate_assignment"] == "problem" and result.returncode == 1
+    assert total.startswith("ok: ")
+    (tmp_path / "room.zip").write_bytes(b"cut off")
+    command = ("fetch", "--from", "room.zip")
+    result = run(tmp_path, "courseai_helpers.cli", *command, python=student)
+    assert result.returncode == 1 and "room.zip is damaged" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["doctor"], ["export", "canvas"], ["import", "roster", "x.csv"]],
+)
+def test_a_student_is_told_what_only_instructors_can_run(
+    run, student, tmp_path, command
+):
+    result = run(tmp_path, "courseai_helpers.cli", *command, python=student)
+    assert result.returncode == 1 and "Traceback" not in result.stdout
+    assert result.stdout.startswith("This command belongs to instructors")
