@@ -57,7 +57,8 @@ def classify_death(report: dict | None) -> Failure:
     """
     report = report or {"status": 1, "cause": None}
     if cause := report["cause"]:
-        kind = OUT_OF_MEMORY if "out of memory" in cause else KILLED
+        kinds = {"out of memory": OUT_OF_MEMORY, "put out": OUTPUT_FLOOD}
+        kind = next((kind for words, kind in kinds.items() if words in cause), KILLED)
         return Failure(kind, f"The kernel was stopped: {cause}.")
     status = report["status"]
     if status >= 0:

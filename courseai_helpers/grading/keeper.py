@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import mmap
 import os
 import select
 import signal
 import socket
 import time
 import traceback
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from courseai_helpers.grading.kernel_main import become_kernel
 from courseai_helpers.grading.sandbox import RUN, Limits, build_sandbox
 
 WATCH_INTERVAL = 0.1  # seconds
+# More output than that in some 5 seconds nobody has read in time. It waits in the
+# kernel's memory, and if it is not stopped here, the memory runs out and is blamed.
+MAX_OUTPUT, OUTPUT_MARKS = 2**26, 50
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -51,13 +56,14 @@ def keep_kernel(channel: socket.socket, link: int | None) -> None:
     try:
         sandbox = build_sandbox(submission, limits, examiner=request["examiner"])
         confinement.join_sandbox(sandbox.first_handle)
+        output = mmap.mmap(-1, 8)
         kernel = os.fork()
         if kernel == 0:
-            run_kernel(request["key"], limits, link)
+            run_kernel(request["key"], limits, link, output)
         if link is not None:
             os.close(link)  # so that its other end notices when the kernel ends
         send(channel, pid=kernel, path=f"/proc/{sandbox.first}/root{RUN}/socket")
-        send(channel, **watch(kernel, channel, limits))
+        send(channel, **watch(kernel, channel, limits, output))
     except BrokenPipeError:
         pass  # the requester is gone
     except OSError as error:
@@ -67,7 +73,7 @@ def keep_kernel(channel: socket.socket, link: int | None) -> None:
             sandbox.close()
 
 
-def run_kernel(key: str, limits: Limits, link: int | None) -> None:
+def run_kernel(key: str, limits: Limits, link: int | None, output: mmap.mmap) -> None:
     """Becomes the kernel, and never returns into the keeper's code."""
     ports = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
     connection = {
@@ -78,6 +84,7 @@ def run_kernel(key: str, limits: Limits, link: int | None) -> None:
         **{port: number for number, port in enumerate(ports, start=1)},
     }
     try:
+        count_output(output)
         become_kernel(connection, limits, link)
     except BaseException:  # nothing may get from here into the keeper's code
         traceback.print_exc()
@@ -85,12 +92,36 @@ def run_kernel(key: str, limits: Limits, link: int | None) -> None:
         os._exit(1)
 
 
+def count_output(output: mmap.mmap) -> None:
+    """Makes this process tell its keeper how many characters it puts out.
+
+    Student code could tell a lie here. Its kernel would then be ended for the memory.
+    """
+    from ipykernel.iostream import OutStream
+
+    write = OutStream.write
+
+    def write_and_count(self, string: str) -> int | None:
+        result = write(self, string)
+        output[:] = (read_output(output) + len(string)).to_bytes(8)
+        return result
+
+    OutStream.write = write_and_count
+
+
+def read_output(output: mmap.mmap) -> int:
+    """Returns how many characters a kernel has put out, if it tells the truth."""
+    return int.from_bytes(output[:])
+
+
 def send(channel: socket.socket, **report: object) -> None:
     """Sends a message to the requester."""
     channel.sendall(json.dumps(report).encode())
 
 
-def watch(kernel: int, channel: socket.socket, limits: Limits) -> dict:
+def watch(
+    kernel: int, channel: socket.socket, limits: Limits, output: mmap.mmap
+) -> dict:
     """Waits for the kernel's end, passes signals on and enforces the limits.
 
     Returns:
@@ -99,6 +130,7 @@ def watch(kernel: int, channel: socket.socket, limits: Limits) -> dict:
     """
     start = time.monotonic()
     cause = None
+    marks = deque([0], maxlen=OUTPUT_MARKS)
     handle = os.pidfd_open(kernel)
     while True:
         ready, _, _ = select.select([channel, handle], [], [], WATCH_INTERVAL)
@@ -109,7 +141,10 @@ def watch(kernel: int, channel: socket.socket, limits: Limits) -> dict:
                 os.kill(kernel, int(number))
             else:
                 cause = "nobody waits for it any more"
-        cause = cause or find_excess(limits, time.monotonic() - start)
+        marks.append(read_output(output))
+        cause = cause or find_excess(
+            limits, time.monotonic() - start, marks[-1] - marks[0]
+        )
         if cause:
             os.kill(kernel, signal.SIGKILL)
             break
@@ -122,9 +157,11 @@ def watch(kernel: int, channel: socket.socket, limits: Limits) -> dict:
     }
 
 
-def find_excess(limits: Limits, seconds: float) -> str | None:
+def find_excess(limits: Limits, seconds: float, recent_output: int) -> str | None:
     """Returns which limit the processes in this sandbox exceed, if any."""
     usage = measure_usage()
+    if recent_output > MAX_OUTPUT:  # before the memory, which it fills
+        return f"it put out more than {MAX_OUTPUT / 2**20:.0f} MiB within seconds"
     if usage.threads >= limits.processes:  # the system refuses more; a bomb goes on
         return f"it started {limits.processes} processes and threads"
     if usage.cpu_seconds > limits.cpu_seconds:

@@ -1,0 +1,48 @@
+"""A kernel's keeper says which limit its kernel exceeded, and names the right one."""
+
+import kernels
+import pytest
+
+from courseai_helpers.grading import keeper
+from courseai_helpers.grading.causes import classify_death
+from courseai_helpers.grading.sandbox import Limits
+
+
+@pytest.fixture
+def usage(monkeypatch) -> keeper.Usage:
+    """What the kernel is said to use."""
+    usage = keeper.Usage()
+    monkeypatch.setattr(keeper, "measure_usage", lambda: usage)
+    monkeypatch.setattr(keeper, "measure_hidden_memory", lambda: 0)
+    monkeypatch.setattr(keeper, "measure_private_memory", lambda: usage.resident)
+    return usage
+
+
+def test_output_that_has_filled_the_memory_is_called_output(usage):
+    limits = Limits(memory=2**29)
+    usage.resident = 2**30
+    flood = keeper.find_excess(limits, 0.0, keeper.MAX_OUTPUT + 1)
+    assert "put out more than 64 MiB" in flood
+    assert classify_death({"cause": flood, "status": -9}).cause == "output flood"
+
+
+def test_memory_filled_by_something_else_is_called_memory(usage):
+    limits = Limits(memory=2**29)
+    assert keeper.find_excess(limits, 0.0, 5 * 2**20) is None
+    usage.resident = 2**30
+    excess = keeper.find_excess(limits, 0.0, 5 * 2**20)
+    assert classify_death({"cause": excess, "status": -9}).cause == "out of memory"
+
+
+@kernels.needs_sandbox
+@pytest.mark.parametrize(
+    "flood",
+    [
+        "import sys\nwhile True: sys.stdout.write('x' * 2**20)",
+        "import os\nwhile True: os.write(1, b'x' * 2**16)",
+    ],
+)
+def test_a_kernel_that_floods_is_stopped_before_its_memory_is_full(tmp_path, flood):
+    answer = kernels.run_inside(tmp_path, "print('hello')", flood, memory=2**29)
+    assert not answer.alive and answer.text.startswith("hello")
+    assert classify_death(answer.report).cause == "output flood"
