@@ -1,9 +1,11 @@
 """Asks the reader's own functions what the explorer is to show, each thing once."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from IPython import get_ipython
 from IPython.utils.capture import capture_output
 from PIL import Image
 from torch import nn
@@ -15,6 +17,26 @@ from courseai_helpers.pictures import kind_of
 
 class UnansweredError(Exception):
     """There is nothing to show; the message says why and what to do."""
+
+
+@contextlib.contextmanager
+def keep_quiet() -> Iterator[None]:
+    """Drops what is printed or displayed meanwhile.
+
+    `capture_output` alone would replace the shell's publisher by one with which a kernel
+    can take no messages: what a reader chose in that moment would be lost.
+    """
+    publisher = getattr(get_ipython(), "display_pub", None)
+    in_kernel = hasattr(publisher, "register_hook")
+    with capture_output(display=not in_kernel):
+        if not in_kernel:
+            yield
+            return
+        publisher.register_hook(_drop)  # for this thread
+        try:
+            yield
+        finally:
+            publisher.unregister_hook(_drop)
 
 
 class Inquiry:
@@ -134,7 +156,7 @@ class Inquiry:
                 f"This view needs your {name}. Hand it over: explore(…, {name}={name})."
             )
         try:
-            with capture_output():  # what it prints has no place here
+            with keep_quiet():  # what it prints has no place here
                 return function(*arguments)
         except NotImplementedError:
             message = f"Your {name} is still to be written. Write it"
@@ -154,6 +176,10 @@ class _AnotherStage(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.model(images)
+
+
+def _drop(message: dict) -> None:
+    return None
 
 
 def _convs(module: nn.Module) -> Sequence[nn.Conv2d]:

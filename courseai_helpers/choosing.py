@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 
-from IPython.utils.capture import capture_output
 from PIL import Image
 
+from courseai_helpers.asking import keep_quiet
 from courseai_helpers.images import (
     ImageError,
     crop_seen,
@@ -48,7 +48,7 @@ class PhotoChoice:
 
     def load(self, name: str) -> tuple[Image.Image, str]:
         """Loads a photo; the note says if another one stands in for it."""
-        with capture_output():  # the notice would land elsewhere: the note says it
+        with keep_quiet():  # the notice would land elsewhere: the note says it
             photo = self._loaders[name]()
         shown = photo.info.get("photo", name)
         if name in (YOURS, shown):
@@ -70,7 +70,7 @@ class PhotoChoice:
 
     def _add(self, name: str, load: Callable[[], Image.Image]) -> None:
         try:
-            with capture_output():
+            with keep_quiet():
                 photo = load()
             crop_seen(photo)
         except ImageError as error:

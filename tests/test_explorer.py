@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from local_server import serve
+from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from torch import nn
@@ -377,6 +378,31 @@ def test_controls_that_a_view_does_not_use_are_out_of_reach(explorer):
         "activation map": ["class"],
         "Grad-CAM": ["channel"],
     }
+
+
+def test_a_kernel_can_take_a_message_while_a_function_of_the_reader_runs():
+    code = """
+import numpy
+from courseai_helpers.explorer import explore
+from courseai_helpers.images import load_photo
+from courseai_helpers.models import load_resnet18
+
+def grad_cam(*arguments):
+    print("printed")
+    display("displayed")
+    kernel = get_ipython().kernel
+    kernel.set_parent([], kernel.get_parent("shell"))  # as with every message
+    return numpy.eye(224), 3
+
+model, photo = load_resnet18(), load_photo("cat")  # which says that it is a stand-in
+"""
+    look = """
+c = explore(model, photo, grad_cam=grad_cam).controls
+assert "<img" in c.picture.value, c.message.value
+"""
+    notebook = new_notebook(cells=[new_code_cell(code), new_code_cell(look)])
+    NotebookClient(notebook, timeout=120).execute()
+    assert notebook.cells[1].outputs == []
 
 
 def test_where_no_widget_runs_the_first_picture_shows(run, tmp_path):
