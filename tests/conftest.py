@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 
 # Set before any test imports torch or matplotlib, and inherited by every process that a
@@ -112,12 +113,24 @@ def copy_course(root: Path, destination: Path) -> Path:
     return destination
 
 
+def drop_figures(path: Path) -> None:
+    """Leaves of the lesson's notebook what is graded and what that needs: it is quick.
+
+    The figures and the laboratory are in cells that nbgrader knows nothing of.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
+    nbformat.write(notebook, path)
+
+
 @pytest.fixture(scope="session")
 def demonstration(
     root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
-    """The folder in which `courseai demo` ran anew on the real lesson; what it said."""
+    """The folder in which `courseai demo` ran anew, and what it said."""
     course = copy_course(root, tmp_path_factory.mktemp("course"))
+    # `make demo` shows the whole lesson; here it is about the gradebook and the pages.
+    drop_figures(course / "source" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb")
     (course / "demo").mkdir()
     shutil.copy(root / "nbgrader_config.py", course / "demo")
     (course / "demo" / "earlier.txt").write_text("from an earlier run")
