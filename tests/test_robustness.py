@@ -122,22 +122,23 @@ def moved_answer(notebook):
     notebook.cells.append(notebook.cells.pop(find(notebook, "double")))
 
 
+def split(notebook, name, first, second):
+    """Makes two cells with the same marks out of one."""
+    index = find(notebook, name)
+    half = copy.deepcopy(notebook.cells[index])
+    half.id, half.source = "half", second
+    notebook.cells[index].source = first
+    notebook.cells.insert(index + 1, half)
+
+
 @student(FULL)
 def split_test(notebook):
-    index = find(notebook, "test_double_one")
-    half = copy.deepcopy(notebook.cells[index])
-    half.id, half.source = "half", "1 / 0"
-    notebook.cells[index].source = "pass"
-    notebook.cells.insert(index + 1, half)
+    split(notebook, "test_double_one", "pass", "1 / 0")
 
 
 @student(FULL)
 def split_answer(notebook):
-    index = find(notebook, "double")
-    half = copy.deepcopy(notebook.cells[index])
-    half.id, half.source = "half", "def double(x):\n    return factor * x"
-    notebook.cells[index].source = "factor = 2"
-    notebook.cells.insert(index + 1, half)
+    split(notebook, "double", "factor = 2", "def double(x):\n    return factor * x")
 
 
 @student(FULL)
