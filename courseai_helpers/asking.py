@@ -23,8 +23,8 @@ class UnansweredError(Exception):
 def keep_quiet() -> Iterator[None]:
     """Drops what is printed or displayed meanwhile.
 
-    `capture_output` alone would replace the shell's publisher by one with which a kernel
-    can take no messages: what a reader chose in that moment would be lost.
+    `capture_output` alone would replace the shell's publisher by one with which no
+    kernel can take messages: what a reader chose in that moment would be lost.
     """
     publisher = getattr(get_ipython(), "display_pub", None)
     in_kernel = hasattr(publisher, "register_hook")
