@@ -27,6 +27,8 @@ TABLE = "table"  # the name under which a test's report carries what it has meas
 LONGEST = (
     "test_class_run.py",
     "test_bank.py",
+    "test_bank_examiner.py",
+    "test_class_in_browser.py",
     "test_notebook.py",
     "test_bank_sample.py",
     "test_nbgrader_loop.py",
@@ -34,6 +36,8 @@ LONGEST = (
     "test_generated.py",
     "test_sandbox.py",
     "test_robustness.py",
+    "test_jupyterhub.py",
+    "test_examiner.py",
     "test_warm_kernels.py",
     "test_shortcut.py",
     "test_bundle.py",
