@@ -1,10 +1,11 @@
 """`courseai import roster`: who is in the class, entered whole or not at all."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
-from lms_course import make_course, open_gradebook
+from lms_course import ASSIGNMENT, make_course, open_gradebook
 from small_course import run
 
 from courseai_helpers.cli import main
@@ -169,6 +170,26 @@ def test_what_fails_half_way_leaves_nothing_behind(course, monkeypatch, capsys):
     assert import_roster(CANVAS) == 1 and len(calls) == 2
     assert "No space left" in capsys.readouterr().err
     assert read_students(course) == before
+
+
+def test_a_gradebook_that_is_locked_or_broken_is_said_to_be_so(course, capsys):
+    with sqlite3.connect(course / "gradebook.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        settings = course / "nbgrader_config.py"
+        url = f"sqlite:///{course / 'gradebook.db'}?timeout=0"
+        with settings.open("a") as file:
+            file.write(f"c.CourseDirectory.db_url = {url!r}\n")
+        assert import_roster(CANVAS) == 1
+        assert "can't be used (database is locked)" in capsys.readouterr().err
+        other.execute("ROLLBACK")
+    (course / "gradebook.db").write_bytes(b"no database " * 1000)
+    for command in (
+        ["import", "roster", "roster.csv"],
+        ["import", "submissions", "source", ASSIGNMENT],
+        ["export", "canvas"],
+    ):
+        assert main(command) == 1
+        assert "courseai doctor" in capsys.readouterr().err
 
 
 def test_the_command_works_from_outside(course):

@@ -15,6 +15,7 @@ from courseai_helpers.grading.lms.exporter import LmsExporter
 from courseai_helpers.grading.lms.matching import check_identifiers
 from courseai_helpers.grading.lms.roster import Person, Roster
 from courseai_helpers.grading.lms.settings import (
+    explain_database,
     open_gradebook,
     read_settings,
     require_gradebook,
@@ -155,7 +156,7 @@ def export_grades(course: Path, form: str, **options) -> list[str]:
     application = read_settings(course)
     require_gradebook(application)
     exporter = EXPORTERS[form](parent=application, **options)
-    with open_gradebook(application) as gradebook:
+    with explain_database(application), open_gradebook(application) as gradebook:
         return exporter.write(gradebook)
 
 

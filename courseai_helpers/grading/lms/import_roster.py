@@ -9,6 +9,7 @@ from nbgrader.apps import NbGrader
 from courseai_helpers.errors import CourseError
 from courseai_helpers.grading.lms.roster import Person, Roster, read_roster
 from courseai_helpers.grading.lms.settings import (
+    explain_database,
     has_gradebook,
     open_gradebook,
     read_settings,
@@ -75,7 +76,9 @@ def import_roster(
     roster = read_roster(file, id_column)
     if not roster.people:
         raise CourseError(f"{file} has no student in it, so nothing was changed.")
-    plan = make_plan(roster, read_students(application))
+    with explain_database(application):
+        students = read_students(application)
+    plan = make_plan(roster, students)
     if plan.conflicts:
         conflicts = "\n  ".join(plan.conflicts)
         raise CourseError(
@@ -84,7 +87,8 @@ def import_roster(
             "again."
         )
     if plan.changes and not dry_run:
-        write(application, plan)
+        with explain_database(application):
+            write(application, plan)
     return plan
 
 

@@ -17,6 +17,7 @@ from courseai_helpers.grading.lms.filenames import Sender, fold, strip_copy
 from courseai_helpers.grading.lms.roster import Person, read_roster
 from courseai_helpers.grading.lms.senders import Students, find_time, get_time
 from courseai_helpers.grading.lms.settings import (
+    explain_database,
     open_gradebook,
     read_settings,
     require_gradebook,
@@ -125,7 +126,7 @@ def import_submissions(
     application = read_settings(course)
     require_gradebook(application)
     known = read_roster(roster) if roster else None
-    with open_gradebook(application) as gradebook:
+    with explain_database(application), open_gradebook(application) as gradebook:
         try:
             entry = gradebook.find_assignment(assignment)
         except MissingEntry:

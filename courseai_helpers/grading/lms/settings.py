@@ -1,11 +1,14 @@
 """Reads the settings that nbgrader would use in a course directory."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGrader
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from courseai_helpers.errors import CourseError
 from courseai_helpers.grading.course import list_assignments
@@ -50,3 +53,18 @@ def require_gradebook(application: NbGrader) -> None:
             f"There is no gradebook at {application.coursedir.db_url} yet. `nbgrader "
             "generate_assignment ASSIGNMENT` makes one."
         )
+
+
+@contextlib.contextmanager
+def explain_database(application: NbGrader) -> Iterator[None]:
+    """Turns what a database may say into a paragraph with the next step."""
+    try:
+        yield
+    except DBAPIError as error:
+        url = make_url(application.coursedir.db_url).render_as_string()  # no password
+        reason = str(error.orig).strip().partition("\n")[0]
+        raise CourseError(
+            f"The gradebook at {url} can't be used ({reason}), and nothing in it was "
+            "changed. If it is being graded into, wait until that is done; if not, "
+            "`courseai doctor` looks what is wrong with it."
+        ) from error
