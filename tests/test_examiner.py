@@ -91,6 +91,28 @@ def test_a_crash_a_loop_and_a_flood_cost_the_cells_that_meet_them(tmp_path):
     assert "noise" not in "".join(read_text(cells[f"test_{kind}"]) for kind in kinds)
 
 
+def test_a_kernel_that_refuses_to_listen_costs_the_points_of_who_made_it(tmp_path):
+    trap = """
+    import builtins, os
+    usual = builtins.__import__
+    def trap(name, *rest, **options):
+        if "serving" in name:
+            os._exit(1)
+        return usual(name, *rest, **options)
+    builtins.__import__ = trap
+    """.replace("\n    ", "\n")
+    _, causes = run(
+        tmp_path,
+        [
+            make_cell("trap", trap, solution=True),
+            make_setup(SETUP),
+            make_cell("double", "def double(x):\n    return 2 * x", solution=True),
+            make_cell("test_double", "assert double(1) == 2", points=1),
+        ],
+    )
+    assert causes["test_double"] == "killed"
+
+
 def test_the_instructor_sees_where_the_submission_raised(tmp_path):
     answer = "def halve(x):\n    return x / 0"
     cells, causes = run(

@@ -8,6 +8,7 @@ metadata.
 """
 
 import asyncio
+import contextlib
 import socket
 import time
 
@@ -132,7 +133,10 @@ class SandboxedExecute(Execute):
         """Makes the student's kernel answer to the examiner, from now on."""
         if self.connected:
             return
-        self.wait_for_reply(self.kc.execute(LISTEN, silent=True, store_history=False))
+        with contextlib.suppress(DeadKernelError):  # the examiner will notice
+            self.wait_for_reply(
+                self.kc.execute(LISTEN, silent=True, store_history=False)
+            )
         with self.km.link, self.link:  # so that each kernel notices the other's end
             self.examiner.start(self.link)
         self.connected = True
