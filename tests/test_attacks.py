@@ -1,0 +1,277 @@
+"""Attacks on grading: real submissions in the real pipeline, judged from outside."""
+
+import hashlib
+import html
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+import kernels
+import nbformat
+import pytest
+from conftest import ASSIGNMENT
+from hostile_course import (
+    ATTACKED,
+    DESERVED,
+    HONEST,
+    KINDS,
+    NOTEBOOK,
+    ROOT,
+    Attack,
+    HostileCourse,
+    copy_course,
+    make_course,
+    read_attacks,
+    read_points,
+    serve_secrets,
+    submit,
+    submit_all,
+)
+
+from courseai_helpers.grading.examiner import is_test
+
+pytestmark = [kernels.needs_sandbox, pytest.mark.long]
+
+ATTACKS = read_attacks()
+NAMES = [str(attack) for attack in ATTACKS]
+PACKAGE = ROOT / "courseai_helpers"
+# Nothing of it is ours to unprotect, or it takes a kernel to attack.
+UNCONTROLLED = {
+    "a name that only a name server of the attacker's knows": "a name server",
+    "every network interface": "a network",
+    "the link to the examiner, read ahead": "a kernel",
+    "the kernel's own connection file and channels": "a kernel",
+    "what the kernel was asked to run": "a kernel",
+    "what the parts of the grader that are loaded know": "loaded parts with secrets",
+    "shared memory segments and queues": "a segment of the grader's",
+    "the memory of the other processes": "a process of the grader's",
+    "a debugger on the first process and on the parent": "the same",
+    "the process at the other end of the link": "the same",
+    "the mounts that hide the grader": "mounts",
+    "programs that run with more rights": "a way to become root",
+    "the machine's memory and messages": "rights that we may not have",
+    "its own memory, before the tests": "tests that ran before",
+}
+
+
+@dataclass
+class Result:
+    """What a run over all the submissions left.
+
+    Attributes:
+        course: The course.
+        runs: The finished `courseai grade` and `nbgrader generate_feedback`.
+        points: The points of each student for each test cell.
+        before: The digests of the course's files before the run.
+        after: The same after it.
+        quiet: Whether nothing is left running.
+    """
+
+    course: HostileCourse
+    runs: list[subprocess.CompletedProcess]
+    points: dict[str, dict[str, float]]
+    before: dict[str, str]
+    after: dict[str, str]
+    quiet: bool
+
+
+def compute_digests(course: HostileCourse) -> dict[str, str]:
+    """Returns the digest of every file that grading must not change."""
+    places = ("source", "release", "submitted", "nbgrader_config.py", "secret.txt")
+    paths = [
+        path
+        for place in places
+        for path in ((course.path / place), *(course.path / place).rglob("*"))
+    ]
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in [*paths, *PACKAGE.rglob("*.py")]
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory) -> Result:
+    """One run over the attackers and three honest students."""
+    course = make_course(tmp_path_factory.mktemp("hostile"))
+    with serve_secrets(course):
+        submit_all(course, ATTACKS)
+        before = compute_digests(course)
+        runs = [
+            course.run("courseai_helpers.cli", "grade", ASSIGNMENT, "--jobs=2"),
+            course.run("nbgrader", "generate_feedback", ASSIGNMENT),
+        ]
+        quiet = kernels.wait_for_processes("^sleep 98766$", 0)
+    points = read_points(course)
+    return Result(course, runs, points, before, compute_digests(course), quiet)
+
+
+def read_texts(course: HostileCourse, student: str) -> list[str]:
+    """Returns all that a student could get to see: outputs, messages and the page."""
+    texts = []
+    path = course.path / "autograded" / student / ASSIGNMENT / NOTEBOOK.name
+    if path.exists():
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                if is_test(cell):  # the rest is for instructors
+                    output.pop("traceback", None)
+                texts.append(re.sub(r"\\n", "\n", json.dumps(output)))
+    page = find_page(course, student)
+    return [*texts, html.unescape(page.read_text())] if page.exists() else texts
+
+
+def find_page(course: HostileCourse, student: str) -> Path:
+    """Returns where the feedback page of a student is."""
+    return course.path / "feedback" / student / ASSIGNMENT / f"{ASSIGNMENT}.html"
+
+
+def find_leaks(course: HostileCourse, attack: Attack) -> list[str]:
+    """Returns what an attacker got to see that is secret."""
+    text = "\n".join(read_texts(course, attack.student))
+    secret = list(course.markers.values())
+    own = course.path / "submitted" / attack.student / ASSIGNMENT / NOTEBOOK.name
+    known = own.read_text() + (ROOT / "docs" / "security.md").read_text()
+    for name in ("grading/oracles.py", "reference/visualizing_features.py"):
+        lines = {line.strip() for line in (PACKAGE / name).read_text().splitlines()}
+        secret += [line for line in lines if len(line) > 40 and line not in known]
+    found = [part for part in secret if part in text]
+    # Some print one of their own if they get through; the code has it in two parts.
+    return found + re.findall(r"marker-of-[\w-]+", text)
+
+
+def find_gains(result: Result, attack: Attack) -> list[str]:
+    """Says which points an attacker got that are not deserved."""
+    points = result.points.get(attack.student, {})
+    given = {name: score for name, score in points.items() if score}
+    gains = [f"{name}: {score}" for name, score in given.items() if ATTACKED in name]
+    return gains + ([f"{given}"] if sum(given.values()) > DESERVED else [])
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)
+def test_an_attack_learns_nothing_and_gains_nothing(result, attack):
+    assert find_leaks(result.course, attack) == [], attack.holds
+    assert find_gains(result, attack) == [], attack.holds
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)
+def test_an_attack_is_judged_or_refused_with_a_reason(result, attack):
+    output = result.runs[0].stdout
+    if attack.student not in result.points:
+        pytest.fail(f"{attack.student} was forgotten: {output}")
+    graded = None not in result.points[attack.student].values()
+    refused = f"{attack.student} can't be graded: " in output
+    assert graded != refused, output
+
+
+@pytest.mark.parametrize("student", HONEST)
+def test_the_others_get_their_points(result, student):
+    heat = HONEST[student][1]
+    points = result.points[f"honest-{student}"]
+    assert sum(points.values()) == DESERVED + heat, result.runs[0].stdout
+    assert points["test_heat_inside_share"] == 0.5
+
+
+def test_the_run_ends_well(result):
+    for run in result.runs:
+        assert run.returncode == 0, run.stdout
+        assert "Traceback" not in run.stdout, run.stdout
+    assert "by no fault of theirs" not in result.runs[0].stdout
+
+
+def test_nothing_is_left_running_nobody_called_and_no_file_has_changed(result):
+    assert result.quiet
+    assert result.course.hits == []
+    assert result.before == result.after
+    assert not (result.course.path / "attacked").exists()
+
+
+class Elements(HTMLParser):
+    """Collects what an HTML page holds that could act."""
+
+    def __init__(self):
+        super().__init__()
+        self.active: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag in ("script", "img", "svg", "iframe", "object", "embed", "a", "base"):
+            self.active.append(tag)
+        for name, value in attrs:
+            if name.startswith("on") or "javascript:" in (value or "").lower():
+                self.active.append(f"{tag} {name}")
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)
+def test_no_page_has_anything_of_an_attacker_that_acts(result, attack):
+    page = find_page(result.course, attack.student)
+    graded = None not in result.points[attack.student].values()
+    assert page.exists() == graded
+    if graded:
+        elements = Elements()
+        elements.feed(page.read_text())
+        assert elements.active == []
+
+
+def test_the_table(result, show_table):
+    harmed = sum(
+        sum(result.points[f"honest-{name}"].values()) != DESERVED + heat
+        for name, (_, heat) in HONEST.items()
+    )
+    lines, total = [], [0, 0, 0]
+    for kind in (*KINDS, "notebooks"):
+        attacks = [attack for attack in ATTACKS if attack.kind == kind]
+        leaks = sum(bool(find_leaks(result.course, a)) for a in attacks)
+        gains = sum(bool(find_gains(result, a)) for a in attacks)
+        row = (len(attacks), leaks, gains)
+        total = [a + b for a, b in zip(total, row, strict=True)]
+        lines.append("{:16} {:8} {:8} {:15}".format(kind, *row))
+    lines.append("{:16} {:8} {:8} {:15}".format("all", *total))
+    header = f"{'':16} {'attacks':>8} {'leaks':>8} {'points gained':>15}"
+    harm = f"{harmed} other submissions harmed"
+    show_table("\n".join([header, *lines, harm]))
+    assert total[1:] == [0, 0] and harmed == 0
+
+
+def test_what_is_found_where_nothing_is_protected(result, tmp_path):
+    course = copy_course(result.course, tmp_path)
+    attacks = [
+        attack
+        for attack in ATTACKS
+        if attack.kind == "confidentiality" and attack.title not in UNCONTROLLED
+    ]
+    submit(course, "other", f"# {course.markers['another-student']}")
+    folder = course.path / "submitted" / "attacker" / ASSIGNMENT
+    folder.mkdir(parents=True)
+    notebook = nbformat.read(
+        course.path / "source" / ASSIGNMENT / NOTEBOOK.name, as_version=4
+    )
+    (folder / NOTEBOOK.name).write_text(course.markers["hidden-tests"])
+    cells = {cell.id: cell.source for cell in notebook.cells}
+    request = tmp_path / "request.json"
+    with serve_secrets(course):
+        content = {
+            "setup": [cells["setup_imports"]],
+            "tests": [cells["test_heat_inside_share"]],
+            "attacks": {a.title: course.adapt(a.code) for a in attacks},
+        }
+        request.write_text(json.dumps(content))
+        program = [sys.executable, str(Path(__file__).with_name("unprotected.py"))]
+        subprocess.run(
+            [*program, str(request)],
+            cwd=folder,
+            env=course.environment,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+    found = json.loads(request.read_text())
+    secret = [*course.markers.values(), "def make_positive_case"]
+    blind = {
+        title: text[-500:]
+        for title, text in found.items()
+        if not any(part in text for part in secret)
+    }
+    assert not blind
