@@ -92,7 +92,7 @@ def open_browser() -> Iterator:
 def open_page(browser, address: str, width: int = 1180, height: int = 900):
     """Opens an address as somebody who shares no cookies with the others."""
     context = browser.new_context(viewport={"width": width, "height": height})
-    context.set_default_timeout(MINUTE)
+    context.set_default_timeout(3 * MINUTE)
     page = context.new_page()
     page.goto(address)
     return page

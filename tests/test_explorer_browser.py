@@ -3,15 +3,10 @@
 With COURSEAI_SCREENSHOTS=1 it takes the picture in docs/ anew.
 """
 
-import os
-import re
-import shutil
-import subprocess
-import sys
-import threading
-
+import browsers
 import nbformat
 import pytest
+from browsers import MINUTE
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
@@ -20,21 +15,8 @@ from courseai_helpers.grading.course import make_environment
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="Playwright drives the browser; it is not installed."
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="There is no Chromium or Chrome on this machine."
-)
-# No window, no sandbox of its own (containers have no right to one), and no talk with
-# the browser's maker.
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = browsers.needs_browser
+
 CODE = """\
 from courseai_helpers.explorer import explore
 from courseai_helpers.images import load_photo
@@ -50,8 +32,7 @@ explore(
     filter_to_image=lesson.filter_to_image,
 )
 """
-PATIENCE = 180_000  # milliseconds: a busy machine starts JupyterLab slowly
-playwright.expect.set_options(timeout=PATIENCE)
+playwright.expect.set_options(timeout=3 * MINUTE)
 
 
 @pytest.fixture(scope="module")
@@ -63,64 +44,22 @@ def lab(tmp_path_factory):
         cells=[new_code_cell(CODE)], metadata={"kernelspec": kernel}
     )
     nbformat.write(notebook, folder / "explorer.ipynb")
-    options = [
-        "--no-browser",
-        "--allow-root",
-        "--ServerApp.ip=127.0.0.1",
-        "--ServerApp.port=0",
-        "--IdentityProvider.token=",
-        f"--ServerApp.root_dir={folder}",
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options],
-        env=make_environment(tmp_path_factory.mktemp("private")),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        address = read_address(server)
+    environment = make_environment(tmp_path_factory.mktemp("private"))
+    with browsers.start_lab(folder, environment) as address:
         yield f"{address}/tree/explorer.ipynb?reset"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def read_address(server: subprocess.Popen) -> str:
-    """Returns the address that the server says it runs at."""
-    said = ""
-    for line in server.stdout:
-        said += line
-        if found := re.search(r"http://127\.0\.0\.1:\d+/lab", line):
-            # Somebody has to read on, or the server waits until there is room.
-            threading.Thread(target=server.stdout.read, daemon=True).start()
-            return found[0]
-    pytest.fail(f"JupyterLab ended at once:\n{said}")
 
 
 @pytest.fixture(scope="module")
-def begun(lab, tmp_path_factory):
+def begun(lab):
     """The explorer in the browser."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("browser"),
-            executable_path=CHROMIUM,
-            args=OPTIONS,
-            viewport={"width": 1180, "height": 900},
-        )
-        page = browser.new_page()
-        page.set_default_timeout(PATIENCE)
-        page.goto(lab)
+    with browsers.open_browser() as browser:
+        page = browsers.open_page(browser, lab)
         page.keyboard.press("Control+b")  # more room: without the list of files
         page.locator(".jp-CodeCell .cm-content").click()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
         page.keyboard.press("Shift+Enter")
         page.locator(".jp-OutputArea figure img").wait_for()
         yield page
-        browser.close()
 
 
 @pytest.fixture
@@ -222,7 +161,7 @@ def test_a_photo_of_the_readers_own_is_uploaded(page, tmp_path):
 def test_the_picture_in_the_documentation_can_be_taken_anew(page, root, tmp_path):
     press(page, "Layer", "Home", "ArrowDown", "ArrowDown")
     wait_for_picture(page, "Grad-CAM at layer2")
-    target = root / "docs" if os.environ.get("COURSEAI_SCREENSHOTS") else tmp_path
+    target = browsers.choose_pictures(root, tmp_path)
     widget = page.locator(".jp-OutputArea-output .widget-vbox").first
     widget.screenshot(path=target / "explorer.png")
     with Image.open(target / "explorer.png") as shot:
