@@ -7,10 +7,16 @@ Run it at the top of the repository:
 Every way of grading gets the same submissions, one way after another, round by round,
 so that a busy machine is busy for all of them. The scores must agree. Times are
 medians over the rounds; CPU time is that of all processes together.
+
+otter-grader takes part where it is installed (the extra `benchmark`), or by
+`--otter PYTHON`, the Python of another environment. It gets the same answers, and the
+same test cells as test cases of its own format.
 """
 
 import argparse
 import contextlib
+import importlib.util
+import json
 import os
 import re
 import resource
@@ -22,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +50,7 @@ class Cost:
 
     wall: float
     cpu: float
-    private: int  # the most that one kernel had to itself
+    private: int  # the most that all kernels at a time had to themselves
     scores: dict[str, float]
 
 
@@ -52,6 +59,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--submissions", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    found = importlib.util.find_spec("otter") and sys.executable
+    parser.add_argument("--otter", metavar="PYTHON", default=found)
     options = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS="1", COURSEAI_OFFLINE="1")
     ways = {
@@ -62,6 +71,8 @@ def main() -> None:
         "ours, 2 jobs": lambda course: run_ours(course, "--jobs=2"),
         "ours, remote scheduler, 2 workers": run_remote,
     }
+    if options.otter:
+        ways["otter-grader"] = lambda course: run_otter(course, options.otter)
     costs = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as directory:
         template = make_course(Path(directory, "template"), options.submissions)
@@ -82,7 +93,34 @@ def make_course(course: Path, submissions: int) -> Path:
         folder.mkdir(parents=True)
         name = f"{ASSIGNMENT}.ipynb"
         shutil.copy(course / "source" / ASSIGNMENT / name, folder)
+    make_otter(course, submissions)
     return course
+
+
+def make_otter(course: Path, submissions: int) -> None:
+    """Makes the same tests and answers for otter-grader."""
+    path = course / "source" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    tests: dict[str, list[str]] = {}
+    for cell in notebook.cells:
+        points = cell.metadata.get("nbgrader", {}).get("points")
+        if cell.cell_type == "code" and points:
+            tests[cell.id] = [
+                "from otter.test_files import test_case",
+                f"OK_FORMAT, name, points = False, {cell.id!r}, None",
+                f"@test_case(points={points}, hidden=True)",
+                "def test(env):",
+                f"    exec(compile({cell.source!r}, {cell.id!r}, 'exec'), env)",
+            ]
+    notebook.cells = [cell for cell in notebook.cells if cell.id not in tests]
+    folder = course / "otter"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "autograder.zip", "w") as archive:
+        archive.writestr("otter_config.json", json.dumps({"pdf": False}))
+        for name, lines in tests.items():
+            archive.writestr(f"tests/{name}.py", "\n".join(lines))
+    for number in range(submissions):
+        nbformat.write(notebook, folder / f"student{number}.ipynb")
 
 
 def measure(way, course: Path) -> Cost:
@@ -90,11 +128,11 @@ def measure(way, course: Path) -> Cost:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     with watch_memory() as peak:
-        way(course)
+        scores = way(course)
     wall = time.monotonic() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(wall, cpu, max(peak, default=0), read_scores(course))
+    return Cost(wall, cpu, max(peak, default=0), scores or read_scores(course))
 
 
 def read_scores(course: Path) -> dict[str, float]:
@@ -108,18 +146,20 @@ def read_scores(course: Path) -> dict[str, float]:
 
 @contextlib.contextmanager
 def watch_memory() -> Iterator[list[int]]:
-    """Samples the private memory of every kernel while it runs."""
+    """Samples the private memory of all the kernels that stem from this process."""
     peak: list[int] = []
     stop = threading.Event()
 
     def sample() -> None:
         while not stop.wait(0.5):
-            for process in Path("/proc").glob("[0-9]*"):
+            total = 0
+            for process in list_descendants():
                 with contextlib.suppress(OSError):
                     if is_kernel(process):
                         text = (process / "smaps_rollup").read_text()
                         parts = re.findall(r"Private_\w+:\s+(\d+) kB", text)
-                        peak.append(sum(map(int, parts)) * 1024)
+                        total += sum(map(int, parts)) * 1024
+            peak.append(total)
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
@@ -128,6 +168,19 @@ def watch_memory() -> Iterator[list[int]]:
     finally:
         stop.set()
         thread.join()
+
+
+def list_descendants() -> list[Path]:
+    """Returns the /proc directories of the processes that stem from this one."""
+    children: dict[int, list[int]] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (process / "stat").read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(process.name))
+    found = [os.getpid()]
+    for process in found:
+        found += children.get(process, [])
+    return [Path("/proc", str(process)) for process in found]
 
 
 def is_kernel(process: Path) -> bool:
@@ -186,6 +239,20 @@ def run_remote(course: Path) -> None:
             process.wait()
 
 
+def run_otter(course: Path, python: str) -> dict[str, float]:
+    """Grades with otter-grader, one submission after another; returns the scores."""
+    scores = {}
+    for path in sorted((course / "otter").glob("*.ipynb")):
+        output = course / "otter" / path.stem
+        output.mkdir()
+        options = ["-a", "autograder.zip", "-o", path.stem, path.name]
+        command = [python, "-m", "otter", "run", *options]
+        subprocess.run(command, cwd=course / "otter", check=True, **QUIET)
+        results = json.loads((output / "results.json").read_text())
+        scores[path.stem] = sum(test.get("score", 0) for test in results["tests"])
+    return scores
+
+
 def run_floor(course: Path) -> None:
     """Executes the cells of each submission in a fork of one process."""
     command = [sys.executable, __file__, "floor", str(course)]
@@ -223,12 +290,13 @@ def execute_cells(path: Path) -> None:
 
 def print_table(costs: dict[str, list[Cost]], submissions: int) -> None:
     """Prints the medians, and the ratios that count."""
-    print(f"{'':34}  wall s  CPU s  private MB   (per submission; scores)")
+    print(f"{'':34}  wall s  CPU s  private MB   (per submission at a time; scores)")
     medians = {}
     for name, rounds in costs.items():
         wall = statistics.median(cost.wall for cost in rounds) / submissions
         cpu = statistics.median(cost.cpu for cost in rounds) / submissions
-        private = max(cost.private for cost in rounds) / 1e6
+        jobs = 2 if "2" in name or "two" in name else 1
+        private = max(cost.private for cost in rounds) / jobs / 1e6
         medians[name] = wall, cpu
         scores = sorted({score for cost in rounds for score in cost.scores.values()})
         lost = [submissions - len(cost.scores) for cost in rounds]
