@@ -25,6 +25,7 @@ from hostile_course import (
     HostileCourse,
     copy_course,
     make_course,
+    plant_key,
     read_attacks,
     read_points,
     serve_secrets,
@@ -113,7 +114,7 @@ def result(tmp_path_factory) -> Result:
 def read_texts(course: HostileCourse, student: str) -> list[str]:
     """Returns all that a student could get to see: outputs, messages and the page."""
     texts = []
-    path = course.path / "autograded" / student / ASSIGNMENT / NOTEBOOK.name
+    path = find_graded(course, student)
     if path.exists():
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
@@ -123,6 +124,11 @@ def read_texts(course: HostileCourse, student: str) -> list[str]:
                 texts.append(re.sub(r"\\n", "\n", json.dumps(output)))
     page = find_page(course, student)
     return [*texts, html.unescape(page.read_text())] if page.exists() else texts
+
+
+def find_graded(course: HostileCourse, student: str) -> Path:
+    """Returns where the autograded notebook of a student is."""
+    return course.path / "autograded" / student / ASSIGNMENT / NOTEBOOK.name
 
 
 def find_page(course: HostileCourse, student: str) -> Path:
@@ -135,7 +141,8 @@ def find_leaks(course: HostileCourse, attack: Attack) -> list[str]:
     text = "\n".join(read_texts(course, attack.student))
     secret = list(course.markers.values())
     own = course.path / "submitted" / attack.student / ASSIGNMENT / NOTEBOOK.name
-    known = own.read_text() + (ROOT / "docs" / "security.md").read_text()
+    cells = json.loads(own.read_text())["cells"]
+    known = "\n".join("".join(cell["source"]) for cell in cells)
     for name in ("grading/oracles.py", "reference/visualizing_features.py"):
         lines = {line.strip() for line in (PACKAGE / name).read_text().splitlines()}
         secret += [line for line in lines if len(line) > 40 and line not in known]
@@ -161,11 +168,8 @@ def test_an_attack_learns_nothing_and_gains_nothing(result, attack):
 @pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)
 def test_an_attack_is_judged_or_refused_with_a_reason(result, attack):
     output = result.runs[0].stdout
-    if attack.student not in result.points:
-        pytest.fail(f"{attack.student} was forgotten: {output}")
-    graded = None not in result.points[attack.student].values()
     refused = f"{attack.student} can't be graded: " in output
-    assert graded != refused, output
+    assert find_graded(result.course, attack.student).exists() != refused, output
 
 
 @pytest.mark.parametrize("student", HONEST)
@@ -208,9 +212,8 @@ class Elements(HTMLParser):
 @pytest.mark.parametrize("attack", ATTACKS, ids=NAMES)
 def test_no_page_has_anything_of_an_attacker_that_acts(result, attack):
     page = find_page(result.course, attack.student)
-    graded = None not in result.points[attack.student].values()
-    assert page.exists() == graded
-    if graded:
+    assert page.exists() == find_graded(result.course, attack.student).exists()
+    if page.exists():
         elements = Elements()
         elements.feed(page.read_text())
         assert elements.active == []
@@ -266,6 +269,7 @@ def test_what_is_found_where_nothing_is_protected(result, tmp_path):
             env=course.environment,
             check=True,
             stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: plant_key(course.markers["keyring"]),
         )
     found = json.loads(request.read_text())
     secret = [*course.markers.values(), "def make_positive_case"]

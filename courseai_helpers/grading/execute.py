@@ -36,6 +36,7 @@ from courseai_helpers.grading.examiner import (
     is_setup,
     is_test,
 )
+from courseai_helpers.grading.messages import UNREADABLE, clean_cell
 from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
 
 MAX_MESSAGE = 2**24  # bytes; what is longer closes the connection
@@ -102,6 +103,8 @@ class SandboxedExecute(Execute):
         finally:
             if self.examiner:
                 self.examiner.stop()
+        for cell in nb.cells:  # a later one may have changed what an earlier one shows
+            clean_cell(cell)
         nb.metadata[CAUSES] = {
             name: failure.to_dict() for name, failure in self.failures.items()
         }
@@ -133,7 +136,8 @@ class SandboxedExecute(Execute):
         """Makes the student's kernel answer to the examiner, from now on."""
         if self.connected:
             return
-        with contextlib.suppress(DeadKernelError):  # the examiner will notice
+        # The examiner will notice.
+        with contextlib.suppress(DeadKernelError, *UNREADABLE):
             self.wait_for_reply(
                 self.kc.execute(LISTEN, silent=True, store_history=False)
             )
@@ -171,6 +175,10 @@ class SandboxedExecute(Execute):
         except (DeadKernelError, CellTimeoutError) as error:
             self.fail(cell, self.find_out(error))
             self.replace_kernel(resources)
+        except UNREADABLE:
+            message = "The kernel sent messages that can't be read."
+            self.fail(cell, Failure(KILLED, message))
+            self.replace_kernel(resources)
         else:
             self.note(cell)
         if self.examiner and is_setup(cell):
@@ -207,13 +215,14 @@ class SandboxedExecute(Execute):
     async def watch_output(self) -> None:
         """Counts what the student's kernel puts out; the examiner's output counts."""
         while True:
-            self.count(await self.kc.iopub_channel.get_msg(timeout=None))
+            with contextlib.suppress(*UNREADABLE):
+                self.count(await self.kc.iopub_channel.get_msg(timeout=None))
 
     def has_ended(self, failure: Failure) -> bool:
         """Tells whether the student's kernel has ended; waits if it seems so."""
         alive = run_sync(self.km.is_alive)
         deadline = time.monotonic() + (
-            GRACE if "TransportError" in failure.message else 0
+            GRACE if "the other process is gone" in failure.message else 0
         )
         while alive() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -221,6 +230,7 @@ class SandboxedExecute(Execute):
 
     def note(self, cell: NotebookNode) -> None:
         """Notes how a cell ended whose kernel lives on."""
+        clean_cell(cell)
         errors = [output for output in cell.outputs if output.output_type == "error"]
         if self.output_bytes > self.output_limit:
             size = f"more than {self.output_limit / 2**20:.0f} MiB"
@@ -258,7 +268,7 @@ class SandboxedExecute(Execute):
         for source in sources:
             try:
                 self.wait_for_reply(self.kc.execute(source), NotebookNode(metadata={}))
-            except DeadKernelError:
+            except (DeadKernelError, *UNREADABLE):
                 return self.replace_kernel(resources)
             self.done.append(source)
 

@@ -161,7 +161,9 @@ def make_cell(cell_type: str, cell: NotebookNode) -> NotebookNode:
     Outputs and metadata go; the pictures of a text stay.
     """
     make = {"code": new_code_cell, "markdown": new_markdown_cell}
-    made = make.get(cell_type, new_raw_cell)(str(cell.source))
+    # Half a character (a lone surrogate) can be read from JSON, but not written.
+    source = str(cell.source).encode(errors="replace").decode()
+    made = make.get(cell_type, new_raw_cell)(source)
     attachments = cell.get("attachments")
     if made.cell_type == "markdown" and isinstance(attachments, dict):
         made.attachments = NotebookNode(

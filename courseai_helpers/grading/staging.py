@@ -189,11 +189,13 @@ class StagedAutograde(Autograde):
 
         Raises:
             SubmissionError: if there is a symbolic link among it, which could show
-                the kernel what is not the student's, or if it is too much.
+                the kernel what is not the student's, or a pipe, or if it is too much.
         """
-        links = [path for path in (folder, *folder.rglob("*")) if path.is_symlink()]
-        if links:
-            raise SubmissionError(f"{links[0].name} is a symbolic link.")
+        for path in (folder, *folder.rglob("*")):
+            if path.is_symlink():
+                raise SubmissionError(f"{path.name} is a symbolic link.")
+            if not path.is_file() and not path.is_dir():  # reading it may never end
+                raise SubmissionError(f"{path.name} is no file.")
         ignored = [*self.coursedir.ignore, "*.ipynb"]
         source = Path(
             self.coursedir.format_path(

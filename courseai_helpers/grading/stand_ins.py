@@ -27,9 +27,11 @@ from torch import nn
 
 from courseai_helpers.grading.serving import LINK
 from courseai_helpers.grading.transport import (
+    MAX_TEXT,
     PLAIN,
     Message,
     TransportError,
+    clean_text,
     decode,
     encode,
     make_class,
@@ -46,6 +48,7 @@ HOOKS = {
     "_backward_hooks": "full_backward_hook",
 }
 MAX_NAMES = 1000  # names in a report of side effects
+MAX_ARGUMENTS = 10  # of an exception
 
 
 @dataclass
@@ -245,10 +248,15 @@ def read_error(description: Any) -> tuple[BaseException, str]:
         arguments, trace = description["arguments"], description["traceback"]
         if not issubclass(base, BaseException) or not isinstance(trace, str):
             raise TypeError("that is no exception")
-        if not all(type(value) in PLAIN for value in arguments):
+        if not all(type(value) in PLAIN for value in arguments[:MAX_ARGUMENTS]):
             raise TypeError("the arguments are not plain")
     except (KeyError, TypeError, AttributeError) as error:
         raise TransportError(f"an error can't be read: {error!r}") from None
+    arguments = [
+        clean_text(value[:MAX_TEXT]) if isinstance(value, str) else value
+        for value in arguments[:MAX_ARGUMENTS]
+    ]
+    trace = clean_text(trace[:MAX_TEXT])
     kind = base if base.__name__ == name else make_class(name, base)
     try:
         return kind(*arguments), trace

@@ -242,7 +242,7 @@ def _decode(structure: Any, message: Message, left: list[int], depth: int) -> An
         value = structure["value"]
         if value is not None and not (type(value) in PLAIN and _is_short(value)):
             raise TransportError("a value is not plain")
-        return value
+        return clean_text(value) if isinstance(value, str) else value
     if kind == "tensor":
         return _decode_tensor(structure, message)
     if kind == "array":
@@ -257,7 +257,8 @@ def _decode(structure: Any, message: Message, left: list[int], depth: int) -> An
             for key, s in structure["items"]
         }
     if kind == "foreign":
-        return make_class(structure["type"], Foreign)(str(structure["text"])[:200])
+        text = clean_text(str(structure["text"])[:200])
+        return make_class(structure["type"], Foreign)(text)
     raise TransportError(f"there is no kind {kind!r} of value")
 
 
@@ -274,3 +275,8 @@ def make_class(name: Any, base: type) -> type:
     """Makes a class that bears the name of a type in the other process."""
     known = isinstance(name, str) and NAME.fullmatch(name)
     return type(name if known else "Unknown", (base,), {"__module__": "builtins"})
+
+
+def clean_text(text: str) -> str:
+    """Returns a text as a file or a message can hold it: without half characters."""
+    return text.encode(errors="replace").decode()

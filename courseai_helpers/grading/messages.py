@@ -1,0 +1,38 @@
+"""Cleans what a student's kernel sends: its messages may be forged, or be none."""
+
+import json
+
+from nbformat import NotebookNode, ValidationError, from_dict, validate
+from nbformat.v4 import new_output
+
+# What those who read a message raise that is not what it should be: the signature, the
+# JSON or a part is wrong. Whoever can make its kernel send it, does it on purpose.
+UNREADABLE = (
+    ValueError, TypeError, LookupError, AttributeError, RecursionError, ValidationError
+)  # fmt: skip
+
+
+def clean_cell(cell: NotebookNode) -> None:
+    """Leaves a cell no output but those that a file can hold."""
+    if cell.cell_type != "code":
+        return
+    cleaned = [clean_output(output) for output in cell.outputs]
+    cell.outputs = [output for output in cleaned if output is not None]
+    if type(cell.execution_count) is not int:
+        cell.execution_count = None
+
+
+def clean_output(output: NotebookNode) -> NotebookNode | None:
+    """Returns an output as a file can hold it, or None if it is no output.
+
+    An error stays one, whatever it says: points depend on it.
+    """
+    try:
+        # Half a character (a lone surrogate) can be read from JSON, but not written.
+        text = json.dumps(output, ensure_ascii=False).encode(errors="replace")
+        cleaned = from_dict(json.loads(text))
+        validate(cleaned, ref="output", version=4, version_minor=5)
+    except UNREADABLE:
+        is_error = isinstance(output, dict) and output.get("output_type") == "error"
+        return new_output("error", ename="Error") if is_error else None
+    return cleaned if isinstance(cleaned.get("text", ""), str) else None
