@@ -63,7 +63,10 @@ def start_lab(folder: Path, environment: dict[str, str]) -> Iterator[str]:
         yield read_address(server)
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        try:
+            server.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            server.kill()
 
 
 def read_address(server: subprocess.Popen) -> str:

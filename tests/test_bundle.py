@@ -173,6 +173,7 @@ def test_the_bundle_has_what_a_student_installs_and_opens(archive):
 def test_the_bundle_has_no_path_of_an_instructor(archive):
     top = {path.name for path in archive.iterdir()}
     assert top <= {
+        ".binder",
         "LICENSE",
         "Makefile",
         "README.md",

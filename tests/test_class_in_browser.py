@@ -127,7 +127,7 @@ def press(frame, column: str) -> str:
     """Presses the button in a column; returns the log that comes with success."""
     frame.locator(f"td.{column} a").click()
     log = frame.locator(".modal.in").filter(has_text="Success")
-    log.wait_for(timeout=5 * MINUTE)
+    log.wait_for(timeout=15 * MINUTE)
     text = log.inner_text()
     log.get_by_role("button", name="Close").first.click()
     frame.locator(".modal-backdrop").wait_for(state="detached")
@@ -189,7 +189,7 @@ def validate(page, take_picture) -> str:
     """Presses Validate; returns what the dialog says."""
     page.locator(".validate-button jp-button, .validate-button button").first.click()
     dialog = page.locator(".jp-Dialog").filter(has_text="Validation Results")
-    dialog.wait_for(timeout=6 * MINUTE)
+    dialog.wait_for(timeout=10 * MINUTE)
     text = dialog.inner_text()
     if MESSAGE in text:
         dialog.get_by_text(MESSAGE).last.scroll_into_view_if_needed()

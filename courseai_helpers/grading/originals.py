@@ -29,6 +29,16 @@ class Original:
         """Whether students write into it."""
         return self.marks["solution"]
 
+    @property
+    def first_line(self) -> str:
+        """The line that it begins with."""
+        return self.source.strip().partition("\n")[0]
+
+    def is_defined_in(self, source: str) -> bool:
+        """Whether code defines the function that this exercise asks for."""
+        pattern = rf"^def {re.escape(self.name)}\("
+        return self.cell_type == "code" and bool(re.search(pattern, source, re.M))
+
     def is_like(self, source: str) -> bool:
         """Whether a cell has the text that students got: hidden tests are not in it."""
         return source.strip() == HIDDEN.sub("", self.source).strip()

@@ -38,6 +38,7 @@ class RepairSubmission(NbGraderPreprocessor):
 def repair(nb: NotebookNode, originals: dict[str, Original]) -> list[str]:
     """Repairs a notebook in place and says what was done, a line for each thing."""
     copies, notes = find_copies(nb, originals)
+    find_unmarked_answers(nb, originals, copies)
     surplus = set()
     for name, indices in copies.items():
         if len(indices) > 1:
@@ -71,6 +72,29 @@ def find_copies(
             copies[name].append(index)
         notes += [f"{name or 'A cell'} had the tag {tag}." for tag in list_tags(cell)]
     return copies, notes
+
+
+def find_unmarked_answers(
+    nb: NotebookNode, originals: dict[str, Original], copies: dict[str, list[int]]
+) -> None:
+    """Adds answers whose marks another editor dropped, as Google Colab may do.
+
+    Such a cell defines the function that was asked for, or it still begins with a line
+    that no other exercise begins with.
+    """
+    starts = [original.first_line for original in originals.values()]
+    taken = {index for indices in copies.values() for index in indices}
+    free = [(i, cell) for i, cell in enumerate(nb.cells) if i not in taken]
+    for name, original in originals.items():
+        if copies[name] or not original.is_answer:
+            continue
+        cells = [(i, c.source) for i, c in free if c.cell_type == original.cell_type]
+        places = [i for i, source in cells if original.is_defined_in(source)]
+        if not places and starts.count(original.first_line) == 1:
+            begins = original.first_line
+            places = [i for i, text in cells if text.strip().startswith(begins)]
+        if len(places) == 1:
+            copies[name] = places
 
 
 def arrange(
