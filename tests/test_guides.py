@@ -61,7 +61,7 @@ class Person:
 
 
 def shorten(path: Path) -> None:
-    """Takes the cell out that needs the laboratory, which is no part of the notebook."""
+    """Takes the exercise out that needs the laboratory, which is not there."""
     notebook = nbformat.read(path, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if cell.id != "find_shortcut"]
     nbformat.write(notebook, path)
