@@ -15,6 +15,7 @@ import kernels
 import nbformat
 import pytest
 import sqlalchemy
+from distributed import Client
 from small_course import (
     ASSIGNMENT,
     TESTS,
@@ -26,8 +27,11 @@ from small_course import (
     submit,
 )
 
+from courseai_helpers.grading import run as run_module
+from courseai_helpers.grading import staging
 from courseai_helpers.grading.causes import CAUSES
-from courseai_helpers.grading.ledger import hold_course
+from courseai_helpers.grading.ledger import create_table, hold_course
+from courseai_helpers.grading.sandbox import SandboxError
 
 pytestmark = kernels.needs_sandbox
 
@@ -136,13 +140,68 @@ def test_hostile_submissions_cost_their_own_points_only(course):
     assert points.pop("honest") == FULL
     assert points == dict.fromkeys(attacks, NO_DOUBLE)
     for student, (_, cause) in attacks.items():
-        causes = set(read_causes(course, student).values())
-        if student == "flood":  # its output is memory too, until it is read
-            causes -= {"out of memory"}
-        assert causes == {cause}, student
+        assert set(read_causes(course, student).values()) == {cause}, student
     again = grade(course)
     assert "0 graded, 6 graded before" in again.stdout
     assert "torn can't be graded" in again.stdout
+
+
+EXECUTED = []
+FAULTS = []
+
+
+def execute_with_faults(submission: staging.Submission) -> staging.Submission:
+    """Executes a submission, unless one of the faults is to happen first."""
+    EXECUTED.append(submission.student)
+    if FAULTS:
+        raise FAULTS.pop()
+    return staging.execute(submission)
+
+
+@pytest.fixture
+def grade_here(course, monkeypatch):
+    """Grades in this process, where faults can be made to happen."""
+    monkeypatch.setattr(run_module, "execute", execute_with_faults)
+    monkeypatch.setattr(sys.modules[__name__], "EXECUTED", [])
+
+    def grade_with(*faults: Exception) -> run_module.Outcome:
+        FAULTS[:] = faults
+        own = run_module.prepare(course, ASSIGNMENT, sandbox=True)
+        with hold_course(course, own.engine):
+            create_table(own.engine)
+            todo = run_module.choose(own, force=False)
+            options = {"threads_per_worker": 1, "dashboard_address": None}
+            with Client(processes=False, n_workers=1, **options) as client:
+                run_module.grade_all(own, todo, client)
+        return own.outcome
+
+    return grade_with
+
+
+def test_what_failed_by_our_own_fault_is_tried_again(course, grade_here):
+    submit(course, "ada")
+    outcome = grade_here(OSError("no space"), SandboxError("no namespaces"))
+    assert outcome.graded == ["ada"] and not outcome.failed
+    assert EXECUTED == ["ada"] * 3
+    assert read_points(course) == {"ada": FULL}
+
+
+def test_what_fails_again_and_again_is_left_for_the_next_run(course, grade_here):
+    submit(course, "ada")
+    outcome = grade_here(*[OSError("no space")] * 3)
+    assert outcome.failed == {"ada": "OSError: no space"} and not outcome.graded
+    assert EXECUTED == ["ada"] * 3
+    assert "by no fault of theirs: OSError: no space" in outcome.describe()
+    assert grade_here().graded == ["ada"]
+    assert read_points(course) == {"ada": FULL}
+
+
+def test_a_crash_of_the_student_s_code_is_not_tried_again(course, grade_here):
+    submit(course, "ada", double=CRASH)
+    assert grade_here().graded == ["ada"]
+    assert EXECUTED == ["ada"]
+    assert read_points(course) == {"ada": NO_DOUBLE}
+    assert not grade_here().graded and EXECUTED == ["ada"]
 
 
 def test_wrong_answers_and_errors_are_told_apart(course):
