@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LESSON := visualizing_features/visualizing_features.ipynb
 
-.PHONY: demo test test-long lab build lint
+.PHONY: demo test test-long browser-test lab build lint
 
 demo: .venv/installed-instructor
 	.venv/bin/courseai demo
@@ -17,6 +17,10 @@ test: .venv/installed-test
 # What takes minutes for one test: whole classes.
 test-long: .venv/installed-test
 	$(PYTEST) -m long
+
+# JupyterLab in a real browser, which `make test` runs as well; needs Chromium.
+browser-test: .venv/installed-test
+	.venv/bin/pytest tests/test_class_in_browser.py tests/test_explorer_browser.py
 
 lab: .venv/installed-student work/$(LESSON)
 	.venv/bin/jupyter lab work/$(LESSON)
