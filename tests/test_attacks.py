@@ -40,6 +40,9 @@ pytestmark = [kernels.needs_sandbox, pytest.mark.long]
 ATTACKS = read_attacks()
 NAMES = [str(attack) for attack in ATTACKS]
 PACKAGE = ROOT / "courseai_helpers"
+OWN_MARKER = re.compile(
+    "marker-of-(?:the-network|a-traced-process|a-stolen-file|root|the-machine)"
+)
 # Nothing of it is ours to unprotect, or it takes a kernel to attack.
 UNCONTROLLED = {
     "a name that only a name server of the attacker's knows": "a name server",
@@ -148,7 +151,7 @@ def find_leaks(course: HostileCourse, attack: Attack) -> list[str]:
         secret += [line for line in lines if len(line) > 40 and line not in known]
     found = [part for part in secret if part in text]
     # Some print one of their own if they get through; the code has it in two parts.
-    return found + re.findall(r"marker-of-[\w-]+", text)
+    return found + OWN_MARKER.findall(text)
 
 
 def find_gains(result: Result, attack: Attack) -> list[str]:

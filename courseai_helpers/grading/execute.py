@@ -176,6 +176,7 @@ class SandboxedExecute(Execute):
             self.fail(cell, self.find_out(error))
             self.replace_kernel(resources)
         except UNREADABLE:
+            self.watcher.cancel()  # nbclient forgets it
             message = "The kernel sent messages that can't be read."
             self.fail(cell, Failure(KILLED, message))
             self.replace_kernel(resources)
@@ -271,6 +272,11 @@ class SandboxedExecute(Execute):
             except (DeadKernelError, *UNREADABLE):
                 return self.replace_kernel(resources)
             self.done.append(source)
+
+    async def _async_poll_kernel_alive(self):
+        """Does what nbclient does, and can be stopped."""
+        self.watcher = asyncio.current_task()
+        await super()._async_poll_kernel_alive()
 
     def process_message(self, msg, cell, cell_index):
         """Keeps a message of the kernel, unless there are too many of them."""
