@@ -43,6 +43,14 @@ PACKAGE = ROOT / "courseai_helpers"
 OWN_MARKER = re.compile(
     "marker-of-(?:the-network|a-traced-process|a-stolen-file|root|the-machine)"
 )
+# Those that plain nbgrader has to withstand, too: one of each kind.
+SAMPLE = (
+    "the reference solutions",
+    "a float that is near to every number",
+    "messages without a valid signature",
+    "the function ends its kernel",
+    "Test cells that only pass",
+)
 # Nothing of it is ours to unprotect, or it takes a kernel to attack.
 UNCONTROLLED = {
     "a name that only a name server of the attacker's knows": "a name server",
@@ -240,6 +248,21 @@ def test_the_table(result, show_table):
     harm = f"{harmed} other submissions harmed"
     show_table("\n".join([header, *lines, harm]))
     assert total[1:] == [0, 0] and harmed == 0
+
+
+def test_plain_nbgrader_withstands_a_sample(result, tmp_path):
+    course = copy_course(result.course, tmp_path)
+    attacks = [attack for attack in ATTACKS if attack.title in SAMPLE]
+    submit_all(course, attacks)
+    run = course.run("nbgrader", "autograde", ASSIGNMENT)
+    assert run.returncode == 0, run.stdout
+    points = read_points(course)
+    for attack in attacks:
+        assert points[attack.student] == result.points[attack.student]
+        assert find_graded(course, attack.student).exists()
+        assert find_leaks(course, attack) == [], attack.holds
+    for student, (_, heat) in HONEST.items():
+        assert sum(points[f"honest-{student}"].values()) == DESERVED + heat
 
 
 def test_what_is_found_where_nothing_is_protected(result, tmp_path):
