@@ -204,6 +204,26 @@ def test_a_crash_of_the_student_s_code_is_not_tried_again(course, grade_here):
     assert not grade_here().graded and EXECUTED == ["ada"]
 
 
+def test_the_submission_of_a_worker_that_dies_is_tried_again(
+    course, monkeypatch, tmp_path
+):
+    died = tmp_path / "died"
+
+    def die_once(submission: staging.Submission) -> staging.Submission:
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return staging.execute(submission)
+
+    monkeypatch.setattr(run_module, "execute", die_once)
+    submit(course, "ada")
+    outcome = run_module.grade_class(
+        course, ASSIGNMENT, jobs=1, scheduler=None, force=False, sandbox=True
+    )
+    assert died.exists() and outcome.graded == ["ada"]
+    assert read_points(course) == {"ada": FULL}
+
+
 def test_wrong_answers_and_errors_are_told_apart(course):
     submit(course, "ada", double=WRONG, triple="def triple(x):\n    return y")
     assert grade(course).returncode == 0
