@@ -258,17 +258,22 @@ def graded(instructor, submitted) -> dict[str, str]:
     frame.get_by_role("link", name="Manual Grading").first.click()
     for link in (ASSIGNMENT, ASSIGNMENT, "Submission #1"):
         frame.get_by_role("link", name=link, exact=True).click()
-    # What is typed is saved when the next field has the focus.
-    frame.locator("input#reflect_hierarchy").fill("1.5")
-    frame.locator("#reflect_hierarchy-comment").fill(COMMENT)
+    # What is typed before the points are loaded is lost.
+    frame.locator("input#reflect_hierarchy").wait_for()
+    (inner,) = [f for f in instructor.page.frames if "/submissions/" in f.url]
+    inner.wait_for_function("formgrader.grades.loaded && formgrader.comments.loaded")
+    for field, text in (
+        ("stretch_wrong_prediction", "0"),
+        ("reflect_context", "2"),
+        ("reflect_hierarchy-comment", COMMENT),
+        ("reflect_hierarchy", "1.5"),
+    ):
+        saved = re.compile("/formgrader/api/(grade|comment)/")
+        with instructor.page.expect_response(saved):
+            frame.locator(f"#{field}").fill(text)
     instructor.take_picture("formgrader_grading")
-    frame.locator("input#reflect_context").fill("2")
-    last = frame.locator("input#stretch_wrong_prediction")
-    last.fill("0")
-    with instructor.page.expect_response(re.compile("/formgrader/api/grade/")):
-        last.press("Escape")
     frame.get_by_role("link", name="Manual Grading").click()
-    frame.get_by_role("link", name=ASSIGNMENT, exact=True).wait_for()
+    frame.get_by_role("link", name=ASSIGNMENT, exact=True).first.wait_for()
     return said
 
 
