@@ -154,12 +154,17 @@ def find_leaks(course: HostileCourse, attack: Attack) -> list[str]:
     own = course.path / "submitted" / attack.student / ASSIGNMENT / NOTEBOOK.name
     cells = json.loads(own.read_text())["cells"]
     known = "\n".join("".join(cell["source"]) for cell in cells)
-    for name in ("grading/oracles.py", "reference/visualizing_features.py"):
-        lines = {line.strip() for line in (PACKAGE / name).read_text().splitlines()}
-        secret += [line for line in lines if len(line) > 40 and line not in known]
+    secret += [line for line in read_secret_lines() if line not in known]
     found = [part for part in secret if part in text]
     # Some print one of their own if they get through; the code has it in two parts.
     return found + OWN_MARKER.findall(text)
+
+
+def read_secret_lines() -> set[str]:
+    """Returns the long lines of the oracles and of the reference solutions."""
+    names = ("grading/oracles.py", "reference/visualizing_features.py")
+    lines = "\n".join((PACKAGE / name).read_text() for name in names).splitlines()
+    return {line.strip() for line in lines if len(line.strip()) > 40}
 
 
 def find_gains(result: Result, attack: Attack) -> list[str]:
@@ -281,7 +286,7 @@ def test_what_is_found_where_nothing_is_protected(result, tmp_path):
     (folder / NOTEBOOK.name).write_text(course.markers["hidden-tests"])
     cells = {cell.id: cell.source for cell in notebook.cells}
     request = tmp_path / "request.json"
-    with serve_secrets(course):
+    with serve_secrets(course), open(course.path / "secret.txt") as secret_file:
         content = {
             "setup": [cells["setup_imports"]],
             "tests": [cells["test_heat_inside_share"]],
@@ -294,11 +299,11 @@ def test_what_is_found_where_nothing_is_protected(result, tmp_path):
             cwd=folder,
             env=course.environment,
             check=True,
-            stdin=subprocess.DEVNULL,
+            stdin=secret_file,  # an open file of the grader's
             preexec_fn=lambda: plant_key(course.markers["keyring"]),
         )
     found = json.loads(request.read_text())
-    secret = [*course.markers.values(), "def make_positive_case"]
+    secret = [*course.markers.values(), *read_secret_lines()]
     blind = {
         title: text[-500:]
         for title, text in found.items()

@@ -833,7 +833,7 @@ usual = serving.describe_call
 
 
 def describe(seen, reply):
-    text = "x\n" * 900_000
+    text = "x\n" * 600_000
     error = {"type": "E", "base": "ValueError", "arguments": [text], "traceback": text}
     return usual(seen, reply) | {"error": error}
 
@@ -851,7 +851,7 @@ calls = []
 
 def heat_inside(cam, box):
     calls.append(box)
-    raise [SystemExit(0), GeneratorExit(), StopIteration(1.0), KeyboardInterrupt()][
+    raise [GeneratorExit(), KeyboardInterrupt(), SystemExit(0), StopIteration(1.0)][
         len(calls) % 4
     ]
 
