@@ -1086,10 +1086,8 @@ def heat_inside(cam, box):
     return 0.5
 
 
-# %% the lesson's model and random numbers are changed: the tests have their own
-with torch.no_grad():
-    for parameter in model.parameters():
-        parameter.zero_()
+# %% random numbers and devices are changed: the tests have their own
+choose_device = load_resnet18 = lambda *a: None
 torch.manual_seed(0)
 torch.randn = torch.zeros
 torch.Generator.manual_seed = lambda self, seed: self

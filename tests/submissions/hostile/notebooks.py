@@ -106,9 +106,8 @@ def locked_cells_of_its_own(notebook: dict, folder: Path) -> None:
 
 
 def edited_set_up(notebook: dict, folder: Path) -> None:
-    """Set-up cells that patch: the examiner runs the instructor's."""
-    for name in ("setup_imports", "setup_model"):
-        find(notebook, name)["source"] += f"\n{PATCH}"
+    """A set-up cell that patches: the examiner runs the instructor's."""
+    find(notebook, "setup_imports")["source"] += f"\n{PATCH}"
 
 
 def ids_exchanged(notebook: dict, folder: Path) -> None:
