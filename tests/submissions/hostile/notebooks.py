@@ -179,7 +179,7 @@ def settings_in_the_folder(notebook: dict, folder: Path) -> None:
 
 def folders_with_names_of_tests(notebook: dict, folder: Path) -> None:
     """Names with line ends, tags and dots in the folder: they are names."""
-    (folder / "a\nb <script>attacked()</script>.txt").write_text("x")
+    (folder / "a\nb <img src=x onerror=attacked()>.txt").write_text("x")
     (folder / "--help").write_text("x")
     (folder / "deep" / "er").mkdir(parents=True)
     (folder / "deep" / "er" / "visualizing_features.ipynb").write_text("{}")
