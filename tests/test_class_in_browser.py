@@ -271,6 +271,7 @@ def graded(instructor, submitted) -> dict[str, str]:
         saved = re.compile("/formgrader/api/(grade|comment)/")
         with instructor.page.expect_response(saved):
             frame.locator(f"#{field}").fill(text)
+            frame.locator(f"#{field}").blur()
     instructor.take_picture("formgrader_grading")
     frame.get_by_role("link", name="Manual Grading").click()
     frame.get_by_role("link", name=ASSIGNMENT, exact=True).first.wait_for()
