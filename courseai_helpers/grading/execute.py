@@ -200,9 +200,19 @@ class SandboxedExecute(Execute):
             return
         if failure.cause == TIME_OUT:
             run_sync(self.km.interrupt_kernel)()  # the function may still run
+            if not run_sync(self.responds)():
+                return self.replace_kernel(resources)
         if self.has_ended(failure):
             self.fail(cell, self.find_out(DeadKernelError()))
             self.replace_kernel(resources)
+
+    async def responds(self) -> bool:
+        """Tells whether the student's kernel is free again, after an interrupt."""
+        question = self.async_wait_for_reply(self.kc.kernel_info())
+        try:
+            return await asyncio.wait_for(question, GRACE) is not None
+        except (TimeoutError, DeadKernelError, *UNREADABLE):
+            return False
 
     async def examine_async(self, cell: NotebookNode) -> None:
         """Executes a test cell, and meanwhile reads what the functions put out."""
