@@ -61,7 +61,9 @@ calls = []
 
 def heat_inside(cam, box):
     calls.append(box)
-    raise ValueError(("\udfff\ud800 <script>" if len(calls) % 2 else "\ufffe\uffff\x00"))
+    raise ValueError(
+        ("\udfff\ud800 <script>" if len(calls) % 2 else "\ufffe\uffff\x00")
+    )
 
 
 # %% a traceback of scripts: it is the instructor's, and text
