@@ -543,7 +543,11 @@ import struct
 link = socket.socket(fileno=3)
 for number in ("0", "", "0" * 16, "None", "True"):
     header = {"number": number, "error": None, "result": {"kind": "plain", "value": 1}}
-    parts = json.dumps(header).encode(), b"\x02" + bytes(7) + b"{}", b"\x02\0\0\0\0\0\0\0{}"
+    parts = (
+        json.dumps(header).encode(),
+        b"\x02" + bytes(7) + b"{}",
+        b"\x02\0\0\0\0\0\0\0{}",
+    )
     link.sendall(struct.pack("!4Q", *map(len, parts), 0) + b"".join(parts))
 link.detach()
 
@@ -1003,7 +1007,13 @@ from pathlib import Path
 import courseai_helpers
 
 CODE = "import builtins; builtins.abs = lambda value: 0.0\n"
-PLACES = [*site.getsitepackages(), site.getusersitepackages(), *sys.path, "/etc", "/usr"]
+PLACES = [
+    *site.getsitepackages(),
+    site.getusersitepackages(),
+    *sys.path,
+    "/etc",
+    "/usr",
+]
 PLACES += [Path(courseai_helpers.__file__).parent, Path.home() / ".local"]
 for place in PLACES:
     for name in ("sitecustomize.py", "usercustomize.py", "x.pth", "checks.py"):
