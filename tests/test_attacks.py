@@ -101,7 +101,7 @@ def compute_digests(course: HostileCourse) -> dict[str, str]:
     ]
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in [*paths, *PACKAGE.rglob("*.py")]
+        for path in paths
         if path.is_file() and not path.is_symlink()
     }
 
@@ -208,6 +208,8 @@ def test_nothing_is_left_running_nobody_called_and_no_file_has_changed(result):
     assert result.course.hits == []
     assert result.before == result.after
     assert not (result.course.path / "attacked").exists()
+    for path in PACKAGE.rglob("*.py"):  # what several attacks write
+        assert "builtins.abs = lambda" not in path.read_text()
 
 
 class Elements(HTMLParser):

@@ -84,7 +84,7 @@ from pathlib import Path
 
 for process in Path("/proc").glob("[0-9]*"):
     for name in ("cwd", "root"):
-        for file in ("gradebook.db", "srv/course/gradebook.db", "secret.txt"):
+        for file in ("gradebook.db", "srv/course/gradebook.db", "../../../secret.txt"):
             try:
                 data = (process / name / file).read_bytes()
             except OSError:
@@ -456,7 +456,7 @@ print(socket.if_nameindex(), open("/proc/net/route").read())
 for address in ("10.0.0.1", "169.254.169.254", "192.168.0.1", "1.1.1.1"):
     try:
         socket.create_connection((address, 80), 0.5)
-        print("marker-of-the-network reached")
+        print("marker" + "-of-the-network reached")
     except OSError as error:
         print(address, error)
 
@@ -598,7 +598,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 for process in (1, os.getppid()):
     if libc.ptrace(16, process, None, None) == 0:  # PTRACE_ATTACH
         print("traced", process, open(f"/proc/{process}/mem", "rb", 0))
-        print("marker-of-a-traced-process", os.readlink(f"/proc/{process}/exe"))
+        print("marker" + "-of-a-traced-process", os.readlink(f"/proc/{process}/exe"))
 
 
 # %% the process at the other end of the link: it can't be robbed of its files
@@ -615,7 +615,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 for number in range(100):
     stolen = libc.syscall(438, peer, number, 0)  # pidfd_getfd
     if stolen >= 0:
-        print("marker-of-a-stolen-file", os.readlink(f"/proc/self/fd/{stolen}"))
+        print("marker" + "-of-a-stolen-file", os.readlink(f"/proc/self/fd/{stolen}"))
 print(libc.setns(peer, 0x20000), os.strerror(ctypes.get_errno()))
 
 
@@ -648,7 +648,7 @@ from pathlib import Path
 
 try:
     os.setuid(0)
-    print("marker-of-root")
+    print("marker" + "-of-root")
 except OSError as error:
     print(error)
 for folder in ("/usr/bin", "/usr/sbin", "/usr/lib/dbus-1.0"):
@@ -688,7 +688,7 @@ for home in homes:
 for path in ("/proc/kcore", "/dev/kmsg", "/dev/mem", "/proc/kmsg", "/proc/1/mem"):
     try:
         with open(path, "rb", 0) as file:
-            print("marker-of-the-machine", path, file.read(64))
+            print("marker" + "-of-the-machine", path, file.read(64))
     except OSError as error:
         print(error)
 
