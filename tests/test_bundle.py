@@ -186,7 +186,11 @@ def test_the_bundle_has_no_path_of_an_instructor(archive):
     parts = {part for name in list_names(archive) for part in Path(name).parts}
     assert not parts & {"reference", "grading", "oracles.py", "solutions", "tests"}
     guides = {name for name in list_names(archive) if name.startswith("docs/")}
-    assert guides <= {"docs/heatmap.webp", "docs/students.md"}
+    pictures = {"assignment_list", "feedback", "heatmap", "validate"}
+    assert guides <= {
+        "docs/students.md",
+        *(f"docs/{name}.webp" for name in pictures),
+    }
 
 
 def test_the_bundle_holds_no_line_of_an_answer_or_a_hidden_test(root, archive):
