@@ -224,6 +224,20 @@ def test_the_submission_of_a_worker_that_dies_is_tried_again(
     assert read_points(course) == {"ada": FULL}
 
 
+def test_plain_nbgrader_copies_nothing_that_a_link_leads_to(course, tmp_path):
+    (tmp_path / "secret.txt").write_text("a secret of the grader")
+    read = "def double(x):\n    raise ValueError(open('data.csv').read())"
+    (submit(course, "spy", double=read) / "data.csv").symlink_to(
+        tmp_path / "secret.txt"
+    )
+    submit(course, "honest")
+    result = run(course, "nbgrader", "autograde", ASSIGNMENT)
+    assert "data.csv is a symbolic link" in result.stdout
+    texts = [p.read_text() for p in (course / "autograded").rglob("*") if p.is_file()]
+    assert texts and not any("a secret of the grader" in text for text in texts)
+    assert read_points(course)["honest"] == FULL
+
+
 def test_wrong_answers_and_errors_are_told_apart(course):
     submit(course, "ada", double=WRONG, triple="def triple(x):\n    return y")
     assert grade(course).returncode == 0

@@ -6,12 +6,15 @@ executed go. What was done stands in a note at the top of the autograded noteboo
 the formgrader shows it, in the notebook's metadata and in the log.
 """
 
+from pathlib import Path
+
 from nbformat import NotebookNode
 from nbformat.corpus.words import generate_corpus_id
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from courseai_helpers.errors import CourseError
 from courseai_helpers.grading.originals import Original, read_originals
 
 AUDIT = "courseai_audit"
@@ -22,7 +25,12 @@ class RepairSubmission(NbGraderPreprocessor):
     """Brings a submission into the form in which it was handed out."""
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple:
-        """Repairs the notebook in place and leaves an audit note if it had to."""
+        """Repairs the notebook in place and leaves an audit note if it had to.
+
+        Raises:
+            LinkError: if there is a symbolic link in the submission.
+        """
+        refuse_links(Path(resources["metadata"]["path"]))
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
             originals = read_originals(
@@ -33,6 +41,24 @@ class RepairSubmission(NbGraderPreprocessor):
             self.log.warning("%s: %s", names["student"], note)
         leave_note(nb, notes)
         return nb, resources
+
+
+class LinkError(CourseError):
+    """Says that a submission has a link, which could lead to what is not its own."""
+
+
+def refuse_links(folder: Path) -> None:
+    """Looks for symbolic links, before nbgrader copies what they lead to.
+
+    Raises:
+        LinkError: if there is one.
+    """
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            raise LinkError(
+                f"{path.name} is a symbolic link. Nothing of this submission was "
+                "graded: take the link away, or ask the student to submit again."
+            )
 
 
 def repair(nb: NotebookNode, originals: dict[str, Original]) -> list[str]:

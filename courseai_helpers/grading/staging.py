@@ -154,6 +154,7 @@ class StagedAutograde(Autograde):
             SubmissionError: if it is none.
         """
         folder = self.find(student)
+        files = self.collect_files(folder)
         self.exporter._preprocessors = []
         for step in self.first_steps:
             self.exporter.register_preprocessor(step)
@@ -166,7 +167,7 @@ class StagedAutograde(Autograde):
                 reason = f"{type(error).__name__}: {error}"
                 raise SubmissionError(f"{path.name} can't be read: {reason}") from error
             notebooks[path.stem] = content
-        return Submission(student, notebooks, self.collect_files(folder))
+        return Submission(student, notebooks, files)
 
     def list_notebooks(self, folder: Path) -> list[Path]:
         """Returns the submitted notebooks that belong to the assignment."""
