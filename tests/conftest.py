@@ -11,8 +11,10 @@ import nbformat
 import pytest
 
 # Set before any test imports torch or matplotlib, and inherited by every process that a
-# test starts: no network, no window, one thread, and this environment's own commands.
+# test starts: no network, no window, one thread, this environment's own commands, and
+# quick starts.
 os.environ.update(
+    PYTHONPATH=str(Path(__file__).parent / "quick"),
     COURSEAI_OFFLINE="1",
     MPLBACKEND="Agg",
     OMP_NUM_THREADS="1",
