@@ -10,6 +10,7 @@ import kernels
 import pytest
 
 from courseai_helpers.grading import forkserver, warm
+from courseai_helpers.grading.execute import SandboxedKernelManager
 
 pytestmark = kernels.needs_sandbox
 
@@ -77,6 +78,7 @@ def test_what_was_computed_ahead_equals_what_is_computed(run_inside, monkeypatch
     monkeypatch.delenv("MPLBACKEND")
     cold = kernels.run_cold(LESSON, COMPUTE)
     assert not cold.error
+    monkeypatch.setattr(SandboxedKernelManager, "lesson", True)
     for _ in range(forkserver.BEFORE_REHEARSAL):
         run_inside("1")
     answer = run_inside(LESSON, COMPUTE)

@@ -42,6 +42,7 @@ from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
 MAX_MESSAGE = 2**24  # bytes; what is longer closes the connection
 MAX_WAITING = 100  # messages that wait for the grader
 GRACE = 5.0  # seconds for a kernel to end whose link is broken
+LABORATORY = "courseai_helpers.shortcut"  # see rehearsing.py
 LISTEN = "from courseai_helpers.grading.serving import listen as _; _(); del _"
 
 
@@ -53,10 +54,12 @@ class SandboxedKernelManager(AsyncKernelManager):
     Attributes:
         link: What leads to another kernel, that of the student or of the examiner.
         examiner: Whether it is the examiner's.
+        lesson: Whether the notebook asks for what can be computed ahead.
     """
 
     link: socket.socket | None = None
     examiner = False
+    lesson = False
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -95,6 +98,7 @@ class SandboxedExecute(Execute):
             self.require_sandbox()
             self.kernel_manager_class = SandboxedKernelManager
             self.examiner = self.make_examiner(nb)
+        self.lesson = any(LABORATORY in cell.source for cell in nb.cells)
         self.failures = {}
         self.done = []  # the cells that a new kernel has to run again
         self.deadline = time.monotonic() + self.submission_timeout
@@ -129,6 +133,7 @@ class SandboxedExecute(Execute):
         manager = super().create_kernel_manager()
         if self.sandbox:
             manager.link, self.link = socket.socketpair()
+            manager.lesson = self.lesson
         self.connected = False
         return manager
 

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-from itertools import count
 from pathlib import Path
 
 # What the lesson and its kernel import, so that no kernel has to.
@@ -35,9 +34,9 @@ MODULES = (
     "torch",
     "torchvision",
 )
-# Kernels before the rehearsal, which takes longer than it saves one or two submissions.
-# Each of those has a kernel of its own and its examiner's.
-BEFORE_REHEARSAL = 4
+# Kernels of the lesson before the rehearsal, which costs more than it saves two of them.
+BEFORE_REHEARSAL = 2
+KERNEL, LESSON = b"k", b"l"  # what is asked for
 
 
 def main() -> None:
@@ -52,11 +51,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's business
     signal.signal(signal.SIGCHLD, reap)
     freeze()
-    for number in count():
+    lessons = 0
+    while True:
         data, handles, _, _ = socket.recv_fds(requests, 1, 2)
         if not data:
             return
-        if number == BEFORE_REHEARSAL:
+        lessons += data == LESSON
+        if data == LESSON and lessons == BEFORE_REHEARSAL + 1:
             rehearse()
             freeze()
         channel_handle, link = [*handles, None][:2]

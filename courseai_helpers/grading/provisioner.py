@@ -59,9 +59,10 @@ class SandboxProvisioner(KernelProvisionerBase):
         key = self.parent.session.key.decode()
         link = getattr(self.parent, "link", None)
         examiner = getattr(self.parent, "examiner", False)
+        lesson = getattr(self.parent, "lesson", False)
         self.report = None
         self.channel = await asyncio.to_thread(
-            request_kernel, folder and Path(folder), limits, key, link, examiner
+            request_kernel, folder and Path(folder), limits, key, link, examiner, lesson
         )
         answer = await asyncio.to_thread(self._receive)
         if "path" not in answer:

@@ -10,6 +10,7 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
+from courseai_helpers.grading.forkserver import KERNEL, LESSON
 from courseai_helpers.grading.sandbox import Limits, require_sandbox
 
 _server: tuple[socket.socket, subprocess.Popen] | None = None
@@ -22,6 +23,7 @@ def request_kernel(
     key: str,
     link: socket.socket | None = None,
     examiner: bool = False,
+    lesson: bool = False,
 ) -> socket.socket:
     """Asks for a kernel in a sandbox of its own.
 
@@ -31,6 +33,7 @@ def request_kernel(
         key: The key that signs the messages to and from the kernel.
         link: A socket that leads to the kernel's counterpart.
         examiner: Whether the kernel is to run test cells.
+        lesson: Whether it is to run what `rehearsing.py` computes ahead.
 
     Returns:
         The socket that `keeper.keep_kernel` answers on.
@@ -49,7 +52,7 @@ def request_kernel(
     with _lock, theirs:
         server = _find_server()
         handles = [theirs.fileno()] + ([link.fileno()] if link else [])
-        socket.send_fds(server, [b"k"], handles)
+        socket.send_fds(server, [LESSON if lesson else KERNEL], handles)
     ours.sendall(json.dumps(request).encode())
     return ours
 
