@@ -14,9 +14,9 @@ PYTEST := .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: .venv/installed-test
 	$(PYTEST)
 
-# What takes minutes for one test: whole classes.
+# What takes minutes for one test, and all the attacks, not just every third one.
 test-long: .venv/installed-test
-	$(PYTEST) -m long
+	$(PYTEST) -m long && COURSEAI_ATTACKS=. $(PYTEST) tests/test_attacks.py
 
 # JupyterLab in a real browser, which `make test` runs as well; needs Chromium.
 browser-test: .venv/installed-test

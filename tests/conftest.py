@@ -27,14 +27,15 @@ TABLE = "table"  # the name under which a test's report carries what it has meas
 # Files that take long, the longest first: `make test` gives each file as a whole to one
 # of two processes, and both should end at about the same time.
 LONGEST = (
-    "test_class_run.py",
     "test_bank.py",
-    "test_bank_examiner.py",
     "test_class_in_browser.py",
+    "test_class_run.py",
+    "test_bank_examiner.py",
+    "test_attacks.py",
+    "test_guides.py",
     "test_notebook.py",
     "test_bank_sample.py",
     "test_nbgrader_loop.py",
-    "test_determinism.py",
     "test_generated.py",
     "test_sandbox.py",
     "test_robustness.py",

@@ -35,10 +35,8 @@ from hostile_course import (
 
 from courseai_helpers.grading.examiner import is_test
 
-pytestmark = [kernels.needs_sandbox, pytest.mark.long]
+pytestmark = kernels.needs_sandbox
 
-ATTACKS = read_attacks()
-NAMES = [str(attack) for attack in ATTACKS]
 PACKAGE = ROOT / "courseai_helpers"
 OWN_MARKER = re.compile(
     "marker-of-(?:the-network|a-traced-process|a-stolen-file|root|the-machine)"
@@ -51,6 +49,8 @@ SAMPLE = (
     "the function ends its kernel",
     "Test cells that only pass",
 )
+ATTACKS = read_attacks(always=SAMPLE)
+NAMES = [str(attack) for attack in ATTACKS]
 # Nothing of it is ours to unprotect, or it takes a kernel to attack.
 UNCONTROLLED = {
     "a name that only a name server of the attacker's knows": "a name server",

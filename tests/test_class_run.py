@@ -92,6 +92,7 @@ def start_cluster(workers: int):
             process.wait()
 
 
+@pytest.mark.long
 def test_everywhere_the_same_scores_as_stock_nbgrader(course, tmp_path):
     submit(course, "ada", double=WRONG)
     submit(course, "ben")
@@ -178,6 +179,7 @@ def grade_here(course, monkeypatch):
     return grade_with
 
 
+@pytest.mark.long
 def test_what_failed_by_our_own_fault_is_tried_again(course, grade_here):
     submit(course, "ada")
     outcome = grade_here(OSError("no space"), SandboxError("no namespaces"))
@@ -186,6 +188,7 @@ def test_what_failed_by_our_own_fault_is_tried_again(course, grade_here):
     assert read_points(course) == {"ada": FULL}
 
 
+@pytest.mark.long
 def test_what_fails_again_and_again_is_left_for_the_next_run(course, grade_here):
     submit(course, "ada")
     outcome = grade_here(*[OSError("no space")] * 3)
@@ -196,6 +199,7 @@ def test_what_fails_again_and_again_is_left_for_the_next_run(course, grade_here)
     assert read_points(course) == {"ada": FULL}
 
 
+@pytest.mark.long
 def test_a_crash_of_the_student_s_code_is_not_tried_again(course, grade_here):
     submit(course, "ada", double=CRASH)
     assert grade_here().graded == ["ada"]
@@ -204,6 +208,7 @@ def test_a_crash_of_the_student_s_code_is_not_tried_again(course, grade_here):
     assert not grade_here().graded and EXECUTED == ["ada"]
 
 
+@pytest.mark.long
 def test_the_submission_of_a_worker_that_dies_is_tried_again(
     course, monkeypatch, tmp_path
 ):
@@ -247,6 +252,7 @@ def test_wrong_answers_and_errors_are_told_apart(course):
     }
 
 
+@pytest.mark.long
 def test_a_submission_is_graded_again_only_if_it_changed_or_by_force(course):
     submit(course, "ada", double=WRONG)
     submit(course, "ben", double=WRONG)
@@ -298,6 +304,7 @@ def test_a_run_that_was_killed_goes_on_without_loss(course):
     assert read_points(course) == dict.fromkeys(students, wanted)
 
 
+@pytest.mark.long
 def test_control_c_stops_cleanly_and_the_next_run_goes_on(course):
     for number in range(6):
         submit(course, f"student{number}")

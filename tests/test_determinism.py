@@ -8,6 +8,8 @@ import sys
 import pytest
 from bank import ROOT
 
+pytestmark = pytest.mark.long
+
 SEEDS = ("0", "1", "42", "4294967295")
 THREADS = (1, 2, 3, 2, 1)
 # Threads that wait without spinning: there may be more of them than cores.

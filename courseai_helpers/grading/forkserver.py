@@ -34,7 +34,7 @@ MODULES = (
     "torch",
     "torchvision",
 )
-# Kernels of the lesson before the rehearsal, which costs more than it saves two of them.
+# Kernels of the lesson before the rehearsal: it costs more than it saves two of them.
 BEFORE_REHEARSAL = 2
 KERNEL, LESSON = b"k", b"l"  # what is asked for
 
