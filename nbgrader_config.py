@@ -47,6 +47,9 @@ c.ExecutePreprocessor.iopub_timeout = 30
 # Time stamps would make every generated solution differ from the last.
 c.ExecutePreprocessor.record_timing = False
 
+# What a cell prints arrives in pieces, whose number depends on the machine's load.
+c.ExecutePreprocessor.coalesce_streams = True
+
 # Widgets do not run in a stored notebook: their state would differ every time, and
 # hide the picture that stands in for them.
 c.ExecutePreprocessor.store_widget_state = False
