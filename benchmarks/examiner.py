@@ -34,6 +34,12 @@ class OneKernel(SandboxedExecute):
         """Makes none."""
         return None
 
+    def create_kernel_manager(self):
+        """Makes what starts a kernel that finds what the tests are made of."""
+        manager = super().create_kernel_manager()
+        manager.examiner = True
+        return manager
+
 
 def grade(kind: type[SandboxedExecute]) -> tuple[float, float]:
     """Grades the notebook once; returns seconds, and CPU seconds of the kernels."""
