@@ -66,6 +66,7 @@ def test_messages_say_what_was_expected_and_what_came(verdicts):
                 assert len(message) < 500, text
 
 
+@pytest.mark.long
 def test_no_assertion_of_the_hidden_tests_is_redundant(cells, namespace, verdicts):
     assert list(map(str, find_redundant(cells, namespace, verdicts))) == []
 
