@@ -9,6 +9,7 @@ import json
 import socket
 
 from nbclient import NotebookClient
+from nbclient.util import run_sync
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.utils import is_grade, is_locked, is_solution
@@ -120,15 +121,12 @@ class Examiner:
                 )
         self.done += [source] if source else []
 
-    def execute(self, cell: NotebookNode) -> NotebookNode:
-        """Executes a cell and returns it with its outputs."""
-        self.client.nb.cells[0] = cell
-        return self.client.execute_cell(cell, 0, store_history=False)
-
     async def execute_async(self, cell: NotebookNode) -> NotebookNode:
         """Executes a cell and returns it with its outputs."""
         self.client.nb.cells[0] = cell
         return await self.client.async_execute_cell(cell, 0, store_history=False)
+
+    execute = run_sync(execute_async)
 
     def stop(self) -> None:
         """Ends the kernel, if there is one."""

@@ -2,7 +2,8 @@
 
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
-from nbgrader.utils import is_grade, is_solution
+
+from courseai_helpers.grading.examiner import is_test
 
 
 class KeepOutcome(NbGraderPreprocessor):
@@ -17,7 +18,7 @@ class KeepOutcome(NbGraderPreprocessor):
         self, cell: NotebookNode, resources: dict, index: int
     ) -> tuple[NotebookNode, dict]:
         """Keeps what a test cell printed, and its errors."""
-        if is_grade(cell) and not is_solution(cell) and cell.cell_type == "code":
+        if is_test(cell):
             for output in cell.outputs:
                 if output.output_type == "stream":
                     output.name = "stdout"
