@@ -2,15 +2,17 @@
 
 Run it at the top of the repository:
 
-    python benchmarks/grading.py --submissions 4 --rounds 3
+    python benchmarks/grading.py --submissions 16 --single 4 --rounds 3
 
 Every way of grading gets the same submissions, one way after another, round by round,
-so that a busy machine is busy for all of them. The scores must agree. Times are
-medians over the rounds; CPU time is that of all processes together.
+so that a busy machine is busy for all of them. Ways that have nothing to begin with,
+and take every submission for itself, get the first few only: theirs are the slow ones.
+The scores must agree. Times are medians over the rounds, for one submission; CPU time
+is that of all processes together.
 
 otter-grader takes part where it is installed (the extra `benchmark`), or by
-`--otter PYTHON`, the Python of another environment. It gets the same answers, and the
-same test cells as test cases of its own format.
+`--otter PYTHON`, the Python of an environment that has this package, too. It gets the
+same answers, and the same test cells as test cases of its own format.
 """
 
 import argparse
@@ -57,31 +59,39 @@ class Cost:
 def main() -> None:
     """Prints a table of costs, and how they compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--submissions", type=int, default=4)
+    parser.add_argument("--submissions", type=int, default=16)
+    parser.add_argument(
+        "--single", type=int, default=4, help="of them for ways that begin anew each"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     found = importlib.util.find_spec("otter") and sys.executable
     parser.add_argument("--otter", metavar="PYTHON", default=found)
     options = parser.parse_args()
     os.environ.update(OMP_NUM_THREADS="1", COURSEAI_OFFLINE="1")
-    ways = {
+    single = {
         "floor: cells in a warm process": run_floor,
         "stock nbgrader": run_stock,
         "two stock nbgraders": run_two_stock,
+    }
+    if options.otter:
+        single["otter-grader"] = lambda course: run_otter(course, options.otter)
+    ours = {
         "ours, 1 job": lambda course: run_ours(course, "--jobs=1"),
         "ours, 2 jobs": lambda course: run_ours(course, "--jobs=2"),
         "ours, remote scheduler, 2 workers": run_remote,
     }
-    if options.otter:
-        ways["otter-grader"] = lambda course: run_otter(course, options.otter)
-    costs = {name: [] for name in ways}
+    costs = {name: [] for name in single | ours}
     with tempfile.TemporaryDirectory() as directory:
-        template = make_course(Path(directory, "template"), options.submissions)
+        few = make_course(Path(directory, "few"), options.single)
+        many = make_course(Path(directory, "many"), options.submissions)
         for number in range(options.rounds):
-            for name, way in ways.items():
+            for name, way in (single | ours).items():
+                template = few if name in single else many
                 course = shutil.copytree(template, Path(directory, f"{number} {name}"))
                 costs[name].append(measure(way, course))
                 print(name, costs[name][-1], file=sys.stderr, flush=True)
-    print_table(costs, options.submissions)
+    counts = {name: options.single for name in single}
+    print_table(costs, counts | dict.fromkeys(ours, options.submissions))
 
 
 def make_course(course: Path, submissions: int) -> Path:
@@ -288,11 +298,12 @@ def execute_cells(path: Path) -> None:
             shell.run_cell(cell.source)
 
 
-def print_table(costs: dict[str, list[Cost]], submissions: int) -> None:
+def print_table(costs: dict[str, list[Cost]], counts: dict[str, int]) -> None:
     """Prints the medians, and the ratios that count."""
-    print(f"{'':34}  wall s  CPU s  private MB   (per submission at a time; scores)")
+    print(f"{'':34} number  wall s  CPU s  private MB   scores, lost in each round")
     medians = {}
     for name, rounds in costs.items():
+        submissions = counts[name]
         wall = statistics.median(cost.wall for cost in rounds) / submissions
         cpu = statistics.median(cost.cpu for cost in rounds) / submissions
         jobs = 2 if "2" in name or "two" in name else 1
@@ -300,7 +311,8 @@ def print_table(costs: dict[str, list[Cost]], submissions: int) -> None:
         medians[name] = wall, cpu
         scores = sorted({score for cost in rounds for score in cost.scores.values()})
         lost = [submissions - len(cost.scores) for cost in rounds]
-        print(f"{name:34} {wall:7.1f} {cpu:6.1f} {private:11.0f}   {scores} {lost}")
+        numbers = f"{submissions:6} {wall:7.1f} {cpu:6.1f} {private:11.0f}"
+        print(f"{name:34} {numbers}   {scores} {lost}")
     stock = medians["stock nbgrader"][0]
     for name, (wall, _) in medians.items():
         print(f"{name}: {stock / wall:.2f} times the submissions per hour of stock")

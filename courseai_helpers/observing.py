@@ -1,5 +1,6 @@
 """Watches a call: what it returns, and what it leaves behind on models and inputs."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from courseai_helpers.checks import read_numbers
+from courseai_helpers.remembering import read_bytes
 
 
 @dataclass
@@ -79,9 +81,7 @@ def observe(function: Callable, *arguments: Any) -> Observation:
             name for name, training in _modes(model).items() if training != mode[name]
         ]
         seen.state_changed += [
-            name
-            for name, value in _state(model).items()
-            if not _same(value, state[name])
+            name for name, digest in _state(model).items() if digest != state[name]
         ]
         seen.gradients_changed += [
             name
@@ -113,8 +113,12 @@ def _modes(model: nn.Module) -> dict[str, bool]:
     return {name: module.training for name, module in model.named_modules()}
 
 
-def _state(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
+def _state(model: nn.Module) -> dict[str, str]:
+    """Returns a hash of each parameter and buffer: copies would take more memory."""
+    return {
+        name: hashlib.sha256(read_bytes(value)).hexdigest()
+        for name, value in model.state_dict().items()
+    }
 
 
 def _gradients(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -45,6 +45,11 @@ def remember(function: Callable) -> Callable:
     return recall
 
 
+def read_bytes(value: torch.Tensor) -> np.ndarray:
+    """Returns the bytes of a tensor's values: uint8 array [N], to compute a hash of."""
+    return value.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+
+
 def _is_plain(model: nn.Module) -> bool:
     """Returns whether nothing but its state tells what a network computes."""
     if nn.modules.module._has_any_global_hook():
@@ -71,7 +76,7 @@ def _digest(model: nn.Module, arguments: tuple) -> str:
     for value in (*model.state_dict().values(), *arguments):
         if isinstance(value, torch.Tensor):
             digest.update(f"{value.dtype} {value.device} {value.shape}".encode())
-            value = value.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+            value = read_bytes(value)
         if isinstance(value, np.ndarray):
             digest.update(f"{value.dtype} {value.shape}".encode())
             digest.update(np.ascontiguousarray(value))

@@ -9,7 +9,7 @@ import sys
 import kernels
 import pytest
 
-from courseai_helpers.grading import forkserver, warm
+from courseai_helpers.grading import warm
 from courseai_helpers.grading.execute import SandboxedKernelManager
 
 pytestmark = kernels.needs_sandbox
@@ -79,8 +79,6 @@ def test_what_was_computed_ahead_equals_what_is_computed(run_inside, monkeypatch
     cold = kernels.run_cold(LESSON, COMPUTE)
     assert not cold.error
     monkeypatch.setattr(SandboxedKernelManager, "lesson", True)
-    for _ in range(forkserver.BEFORE_REHEARSAL):
-        run_inside("1")
     answer = run_inside(LESSON, COMPUTE)
     assert not answer.error
     wanted, got = cold.text.splitlines(), answer.text.splitlines()

@@ -43,7 +43,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from torchvision.models import ResNet, resnet18
 
 # Up to which share of the samples the images have how many pixels.
-STAGES = ((0.40, 64), (0.60, 96), (0.78, 128), (1.00, 192))
+STAGES = ((0.40, 64), (0.60, 96), (0.78, 128), (0.94, 192), (1.00, 224))
 PART = 32  # images of one replica in one step
 PEAK_RATE = 0.2
 WARM_UP = 0.04  # share of the samples

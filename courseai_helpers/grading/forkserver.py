@@ -34,8 +34,6 @@ MODULES = (
     "torch",
     "torchvision",
 )
-# Kernels of the lesson before the rehearsal: it costs more than it saves two of them.
-BEFORE_REHEARSAL = 2
 KERNEL, LESSON = b"k", b"l"  # what is asked for
 
 
@@ -51,15 +49,15 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's business
     signal.signal(signal.SIGCHLD, reap)
     freeze()
-    lessons = 0
+    rehearsed = False
     while True:
         data, handles, _, _ = socket.recv_fds(requests, 1, 2)
         if not data:
             return
-        lessons += data == LESSON
-        if data == LESSON and lessons == BEFORE_REHEARSAL + 1:
+        if data == LESSON and not rehearsed:  # costs what one submission saves by it
             rehearse()
             freeze()
+            rehearsed = True
         channel_handle, link = [*handles, None][:2]
         refuse_threads()
         if os.fork() == 0:

@@ -52,6 +52,9 @@ EXECUTION = (
     "SandboxedExecute",
     "SandboxProvisioner",
 )
+# Submissions at a time in one worker: they share the process that forks kernels, and
+# what it computes ahead. With more of them, Python's lock would hold them up.
+THREADS = 4
 RETRIES = 2  # of what failed by our own fault
 
 
@@ -180,9 +183,10 @@ def open_client(jobs: int, scheduler: str | None) -> Iterator[Client]:
     # Workers inherit this: a Ctrl-C is for this process, which stops them in order.
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        threads = max(n for n in range(1, THREADS + 1) if jobs % n == 0)
         cluster = LocalCluster(
-            n_workers=jobs,
-            threads_per_worker=1,
+            n_workers=jobs // threads,
+            threads_per_worker=threads,
             memory_limit=0,  # the sandbox has its own
             dashboard_address=None,
         )

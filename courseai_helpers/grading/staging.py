@@ -19,7 +19,7 @@ import nbformat
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
-from nbgrader.utils import find_all_files, setenv
+from nbgrader.utils import find_all_files
 from traitlets.config import Config
 from traitlets.utils.importstring import import_item
 
@@ -66,6 +66,9 @@ def execute(submission: Submission) -> Submission:
     """Executes a sanitised submission, in kernels that are sandboxed if wanted."""
     start = time.monotonic()
     notebooks = {}
+    # For kernels without a sandbox. nbgrader's `setenv` takes it back, which a worker
+    # with several threads must not do.
+    os.environ["NBGRADER_EXECUTION"] = "autograde"
     with tempfile.TemporaryDirectory() as directory:
         for name, content in submission.files.items():
             path = Path(directory, name)
@@ -75,8 +78,7 @@ def execute(submission: Submission) -> Submission:
             notebook = nbformat.reads(content, as_version=4)
             resources = {"metadata": {"path": directory}}
             preprocessor = SandboxedExecute(config=Config(submission.config))
-            with setenv(NBGRADER_EXECUTION="autograde"):
-                notebook, _ = preprocessor.preprocess(notebook, resources)
+            notebook, _ = preprocessor.preprocess(notebook, resources)
             notebooks[name] = nbformat.writes(notebook)
     seconds = time.monotonic() - start
     return Submission(submission.student, notebooks, seconds=seconds)
