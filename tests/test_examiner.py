@@ -1,5 +1,7 @@
 """Submissions whose test cells run in the examiner's kernel."""
 
+import time
+
 import nbformat
 import pytest
 from kernels import needs_sandbox
@@ -89,6 +91,33 @@ def test_a_crash_a_loop_and_a_flood_cost_the_cells_that_meet_them(tmp_path):
         "test_loop": "time-out",
     }
     assert "noise" not in "".join(read_text(cells[f"test_{kind}"]) for kind in kinds)
+
+
+def test_a_cell_that_worked_once_only_costs_nothing_of_what_comes_after(tmp_path):
+    """It ends its kernel when it is run again, to bring a new one to where it was."""
+    run(tmp_path, [make_setup(SETUP)])  # so that the next kernel starts at once
+    end = time.time() + 12
+    _, causes = run(
+        tmp_path,
+        [
+            make_setup(SETUP),
+            make_cell("first", "def first():\n    return 1", solution=True),
+            make_cell(
+                "once",
+                f"import os, time\nif time.time() > {end}:\n    os._exit(3)",
+                solution=True,
+            ),
+            make_cell("last", "def last():\n    return 2", solution=True),
+            make_cell(
+                "crash",
+                f"time.sleep(max(0, {end} - time.time()) + 0.1)\nos._exit(3)",
+                solution=True,
+            ),
+            make_cell("test_first", "assert first() == 1", points=1),
+            make_cell("test_last", "assert last() == 2", points=1),
+        ],
+    )
+    assert causes == {"crash": "killed"}
 
 
 def test_a_kernel_that_refuses_to_listen_costs_the_points_of_who_made_it(tmp_path):

@@ -280,13 +280,14 @@ class SandboxedExecute(Execute):
         self.km = self.create_kernel_manager()
         self.start_new_kernel()
         self.start_new_kernel_client()
-        sources, self.done = self.done, []
-        for source in sources:
+        for place, source in enumerate(self.done):
+            if time.monotonic() > self.deadline:
+                return  # nothing will be run in this kernel
             try:
                 self.wait_for_reply(self.kc.execute(source), NotebookNode(metadata={}))
-            except (DeadKernelError, *UNREADABLE):
+            except (DeadKernelError, CellTimeoutError, *UNREADABLE):
+                del self.done[place]  # what worked once does not work any more
                 return self.replace_kernel(resources)
-            self.done.append(source)
 
     async def _async_poll_kernel_alive(self):
         """Does what nbclient does, and can be stopped."""

@@ -28,9 +28,9 @@ class RepairSubmission(NbGraderPreprocessor):
         """Repairs the notebook in place and leaves an audit note if it had to.
 
         Raises:
-            LinkError: if there is a symbolic link in the submission.
+            FileError: if a file of the submission must not be read.
         """
-        refuse_links(Path(resources["metadata"]["path"]))
+        refuse_odd_files(Path(resources["metadata"]["path"]))
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
             originals = read_originals(
@@ -43,21 +43,24 @@ class RepairSubmission(NbGraderPreprocessor):
         return nb, resources
 
 
-class LinkError(CourseError):
-    """Says that a submission has a link, which could lead to what is not its own."""
+class FileError(CourseError):
+    """Says that a submission has a file that must not be read."""
 
 
-def refuse_links(folder: Path) -> None:
-    """Looks for symbolic links, before nbgrader copies what they lead to.
+def refuse_odd_files(folder: Path) -> None:
+    """Looks at what lies in a submission, before any of it is copied or read.
 
     Raises:
-        LinkError: if there is one.
+        FileError: if there is a symbolic link, which could lead to what is not the
+            student's, or a pipe or the like, whose reading may never end.
     """
     for path in (folder, *folder.rglob("*")):
-        if path.is_symlink():
-            raise LinkError(
-                f"{path.name} is a symbolic link. Nothing of this submission was "
-                "graded: take the link away, or ask the student to submit again."
+        link = path.is_symlink()
+        if link or not (path.is_file() or path.is_dir()):
+            raise FileError(
+                f"{path.name} is {'a symbolic link' if link else 'no file'}. Nothing "
+                "of this submission was graded: take it away, or ask the student to "
+                "submit again."
             )
 
 

@@ -26,6 +26,7 @@ from traitlets.utils.importstring import import_item
 from courseai_helpers.grading.causes import CAUSES
 from courseai_helpers.grading.course import CourseError
 from courseai_helpers.grading.execute import SandboxedExecute
+from courseai_helpers.grading.repair import FileError, refuse_odd_files
 from courseai_helpers.grading.sandbox import Limits
 
 STEP = ".grading"  # the folder where a graded submission waits for its place
@@ -191,14 +192,12 @@ class StagedAutograde(Autograde):
         """Reads what a kernel gets to see beside the notebook.
 
         Raises:
-            SubmissionError: if there is a symbolic link among it, which could show
-                the kernel what is not the student's, or a pipe, or if it is too much.
+            SubmissionError: if a file must not be read, or if it is too much.
         """
-        for path in (folder, *folder.rglob("*")):
-            if path.is_symlink():
-                raise SubmissionError(f"{path.name} is a symbolic link.")
-            if not path.is_file() and not path.is_dir():  # reading it may never end
-                raise SubmissionError(f"{path.name} is no file.")
+        try:
+            refuse_odd_files(folder)
+        except FileError as error:
+            raise SubmissionError(str(error)) from error
         ignored = [*self.coursedir.ignore, "*.ipynb"]
         source = Path(
             self.coursedir.format_path(
