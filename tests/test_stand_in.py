@@ -15,7 +15,7 @@ from courseai_helpers import stand_in
 
 TOOLS = Path(__file__).parents[1] / "tools"
 DATA = Path(stand_in.__file__).parent / "data"
-# Strict: when a longer training brings these, the marks must go.
+# Strict: when a longer training brings this, the mark must go.
 needs_more_training = pytest.mark.xfail(
     strict=True, reason="the stand-in is not trained long enough yet: see MODEL_CARD.md"
 )
@@ -113,13 +113,11 @@ def test_the_model_card_names_this_file_and_its_sources():
         assert fact in card
 
 
-@needs_more_training
 def test_the_cat_is_a_cat_first(network):
     cats = {"tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat"}
     assert set(name_best(network, skimage.data.cat(), 1)) <= cats
 
 
-@needs_more_training
 def test_the_coffee_is_a_coffee_or_a_cup_in_the_top_three(network):
     cups = {"espresso", "cup", "coffee mug"}
     assert cups & set(name_best(network, skimage.data.coffee(), 3))
