@@ -120,6 +120,25 @@ def test_a_cell_that_worked_once_only_costs_nothing_of_what_comes_after(tmp_path
     assert causes == {"crash": "killed"}
 
 
+def test_a_new_kernel_that_cannot_be_started_is_said_to_be_the_reason(
+    tmp_path, monkeypatch
+):
+    start = SandboxedExecute.start_new_kernel_client
+    started = []
+
+    def start_once(execute):
+        start(execute)
+        started.append(execute.kc)
+        if len(started) == 2:
+            execute._cleanup_kernel()  # as nbclient does
+            raise RuntimeError("Kernel died before replying")
+
+    monkeypatch.setattr(SandboxedExecute, "start_new_kernel_client", start_once)
+    crash = make_cell("crash", "import os\nos._exit(3)", solution=True)
+    with pytest.raises(RuntimeError, match="Kernel died before replying"):
+        run(tmp_path, [make_setup(SETUP), crash])
+
+
 def test_a_kernel_that_refuses_to_listen_costs_the_points_of_who_made_it(tmp_path):
     trap = """
     import builtins, os

@@ -289,6 +289,17 @@ class SandboxedExecute(Execute):
                 del self.done[place]  # what worked once does not work any more
                 return self.replace_kernel(resources)
 
+    async def _async_cleanup_kernel(self):
+        """Does what nbclient does, which asserts that there is a kernel.
+
+        There is none if a new one could not be started, and the assertion would take
+        the place of the reason.
+        """
+        if self.km is not None:
+            await super()._async_cleanup_kernel()
+
+    _cleanup_kernel = run_sync(_async_cleanup_kernel)
+
     async def _async_poll_kernel_alive(self):
         """Does what nbclient does, and can be stopped."""
         self.watcher = asyncio.current_task()

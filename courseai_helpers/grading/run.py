@@ -189,6 +189,7 @@ def open_client(jobs: int, scheduler: str | None) -> Iterator[Client]:
             threads_per_worker=threads,
             memory_limit=0,  # the sandbox has its own
             dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what fails is tried again or reported
         )
     finally:
         signal.signal(signal.SIGINT, usual)
