@@ -309,13 +309,12 @@ def print_table(costs: dict[str, list[Cost]], counts: dict[str, int]) -> None:
         submissions = counts[name]
         wall = statistics.median(cost.wall for cost in rounds) / submissions
         cpu = statistics.median(cost.cpu for cost in rounds) / submissions
+        cpu = math.nan if name == REMOTE else cpu
         jobs = 2 if "2" in name or "two" in name else 1
         private = max(cost.private for cost in rounds) / jobs / 1e6
         medians[name] = wall
         scores = sorted({score for cost in rounds for score in cost.scores.values()})
         lost = [submissions - len(cost.scores) for cost in rounds]
-        if name == REMOTE:
-            cpu = math.nan
         numbers = f"{submissions:6} {wall:7.1f} {cpu:6.1f} {private:11.0f}"
         print(f"{name:34} {numbers}   {f'{scores} {lost}' if scores else 'no scores'}")
     stock = medians["stock nbgrader"]

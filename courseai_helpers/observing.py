@@ -81,7 +81,7 @@ def observe(function: Callable, *arguments: Any) -> Observation:
             name for name, training in _modes(model).items() if training != mode[name]
         ]
         seen.state_changed += [
-            name for name, digest in _state(model).items() if digest != state[name]
+            name for name, value in _state(model).items() if value != state[name]
         ]
         seen.gradients_changed += [
             name
@@ -113,10 +113,10 @@ def _modes(model: nn.Module) -> dict[str, bool]:
     return {name: module.training for name, module in model.named_modules()}
 
 
-def _state(model: nn.Module) -> dict[str, str]:
-    """Returns a hash of each parameter and buffer: copies would take more memory."""
+def _state(model: nn.Module) -> dict[str, tuple]:
+    """Returns shape and hash of each tensor: copies would take more memory."""
     return {
-        name: hashlib.sha256(read_bytes(value)).hexdigest()
+        name: (value.shape, hashlib.sha256(read_bytes(value)).digest())
         for name, value in model.state_dict().items()
     }
 

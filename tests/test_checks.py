@@ -67,6 +67,13 @@ def test_modes_and_buffers_that_change_are_named(net):
     assert "1.running_mean" in call.state_changed
 
 
+def test_a_parameter_that_changes_its_shape_only_is_named(net):
+    def turn(model):
+        model[0].weight.data = model[0].weight.data.reshape(-1)
+
+    assert observe(turn, net).state_changed == ["0.weight"]
+
+
 def test_inputs_that_change_are_told_by_position():
     def change(number, tensor, array):
         tensor += 1

@@ -28,7 +28,7 @@ class RepairSubmission(NbGraderPreprocessor):
         """Repairs the notebook in place and leaves an audit note if it had to.
 
         Raises:
-            FileError: if a file of the submission must not be read.
+            SubmissionError: if a file of the submission must not be read.
         """
         refuse_odd_files(Path(resources["metadata"]["path"]))
         names = resources["nbgrader"]
@@ -43,21 +43,21 @@ class RepairSubmission(NbGraderPreprocessor):
         return nb, resources
 
 
-class FileError(CourseError):
-    """Says that a submission has a file that must not be read."""
+class SubmissionError(CourseError):
+    """Says why a submission can't be graded; the fault is the submission's."""
 
 
 def refuse_odd_files(folder: Path) -> None:
     """Looks at what lies in a submission, before any of it is copied or read.
 
     Raises:
-        FileError: if there is a symbolic link, which could lead to what is not the
-            student's, or a pipe or the like, whose reading may never end.
+        SubmissionError: if there is a symbolic link, which could lead to what is not
+            the student's, or a pipe or the like, whose reading may never end.
     """
     for path in (folder, *folder.rglob("*")):
         link = path.is_symlink()
         if link or not (path.is_file() or path.is_dir()):
-            raise FileError(
+            raise SubmissionError(
                 f"{path.name} is {'a symbolic link' if link else 'no file'}. Nothing "
                 "of this submission was graded: take it away, or ask the student to "
                 "submit again."

@@ -32,12 +32,12 @@ from courseai_helpers.grading.ledger import (
     read_entries,
     write_entry,
 )
+from courseai_helpers.grading.repair import SubmissionError
 from courseai_helpers.grading.sandbox import require_sandbox
 from courseai_helpers.grading.staging import (
     STEP,
     StagedAutograde,
     Submission,
-    SubmissionError,
     compute_fingerprint,
     execute,
     put_in_place,

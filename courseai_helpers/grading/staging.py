@@ -26,15 +26,11 @@ from traitlets.utils.importstring import import_item
 from courseai_helpers.grading.causes import CAUSES
 from courseai_helpers.grading.course import CourseError
 from courseai_helpers.grading.execute import SandboxedExecute
-from courseai_helpers.grading.repair import FileError, refuse_odd_files
+from courseai_helpers.grading.repair import SubmissionError, refuse_odd_files
 from courseai_helpers.grading.sandbox import Limits
 
 STEP = ".grading"  # the folder where a graded submission waits for its place
 MAX_FILES = Limits.disk  # bytes
-
-
-class SubmissionError(CourseError):
-    """Says why a submission can't be graded; the fault is the submission's."""
 
 
 @dataclass
@@ -194,10 +190,7 @@ class StagedAutograde(Autograde):
         Raises:
             SubmissionError: if a file must not be read, or if it is too much.
         """
-        try:
-            refuse_odd_files(folder)
-        except FileError as error:
-            raise SubmissionError(str(error)) from error
+        refuse_odd_files(folder)
         ignored = [*self.coursedir.ignore, "*.ipynb"]
         source = Path(
             self.coursedir.format_path(
