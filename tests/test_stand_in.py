@@ -233,6 +233,42 @@ def make_tiny_crops(tool, photos, work):
     ]
 
 
+def test_mixes_hold_something_of_two_photos(tool, tmp_path):
+    # Two photos of one color each: what a mix shows of either can be counted.
+    colors = np.array([(200, 20, 20), (20, 20, 200)], dtype=np.uint8)
+    plain = [tmp_path / f"{number}.jpg" for number in (0, 1)]
+    for path, color in zip(plain, colors, strict=True):
+        Image.new("RGB", (152, 152), tuple(color.tolist())).save(path, quality=95)
+    large, small = tool.cut_and_mix(plain, 0, 40, 0)
+    assert large.shape == (40, 224, 224, 3) and large.dtype == np.uint8
+    np.testing.assert_array_equal(large, small)  # teacher and student see the same
+    blue_share = (large[..., 2].astype(float).mean(axis=(1, 2)) - 20) / 180
+    is_blend = large.std(axis=(1, 2)).max(axis=1) < 5
+    alone = blue_share < 0.05  # its partner was the same photo
+    assert 5 < is_blend[~alone].sum() < (~alone).sum() - 5
+    assert (blue_share[~alone] > 0.1).all() and (blue_share < 0.85).all()
+    pasted = large[~alone & ~is_blend]
+    blue = (pasted[..., 2] > 110).mean(axis=(1, 2)) ** 0.5  # side of the pasted square
+    assert blue.min() > 0.33 and 0.65 < blue.max() < 0.77
+    red = (pasted[..., 0] > 110).mean(axis=(1, 2))
+    np.testing.assert_allclose(red + blue**2, 1, atol=0.02)
+
+
+def test_a_batch_is_half_mixes_and_always_the_same(tool, photos, tmp_path):
+    crops, _ = make_tiny_crops(tool, photos, tmp_path / "crops")
+    mixes = tool.Crops(crops.images // 2, crops.logits + 50, crops.features)
+    sampler = tool.Sampler([crops, mixes], 0)
+    batch = sampler.draw(3, 1, 8, 48)
+    assert batch.images.shape == (8, 3, 48, 48)
+    light = batch.images.mean(dim=(1, 2, 3))
+    assert light[:4].min() > light[4:].max()
+    np.testing.assert_allclose(batch.targets.sum(dim=1), 1, rtol=1e-4)
+    for field in ("images", "targets", "features"):
+        again = getattr(sampler.draw(3, 1, 8, 48), field)
+        assert torch.equal(again, getattr(batch, field))
+        assert not torch.equal(getattr(sampler.draw(4, 1, 8, 48), field), again)
+
+
 def test_photos_for_evaluation_are_never_trained_on(tool, photos):
     training, held_out = tool.split_photos(photos, 0)
     assert len(training) == 38 and len(held_out) == 2
@@ -288,7 +324,7 @@ def test_a_training_killed_and_resumed_equals_an_uninterrupted_one(
 ):
     monkeypatch.setattr(tool, "SAVE_EVERY", 4)
     crops, checks = make_tiny_crops(tool, photos, tmp_path / "crops")
-    whole = tool.train(crops, checks, make_folder(tmp_path / "whole"), 96, 2, 0)
+    whole = tool.train([crops], checks, make_folder(tmp_path / "whole"), 96, 2, 0)
 
     class Killed(BaseException):
         pass
@@ -303,9 +339,9 @@ def test_a_training_killed_and_resumed_equals_an_uninterrupted_one(
     work = make_folder(tmp_path / "killed")
     monkeypatch.setattr(tool, "make_step", die_in_step_six)
     with pytest.raises(Killed):
-        tool.train(crops, checks, work, 96, 2, 0)
+        tool.train([crops], checks, work, 96, 2, 0)
     monkeypatch.setattr(tool, "make_step", make_step)
-    resumed = tool.train(crops, checks, work, 96, 2, 0)
+    resumed = tool.train([crops], checks, work, 96, 2, 0)
     assert resumed.samples == whole.samples == 96
     for name in ("student", "average"):
         states = [getattr(run, name).state_dict() for run in (whole, resumed)]
@@ -321,7 +357,7 @@ def test_training_brings_the_loss_down_and_writes_a_file_that_loads(
     monkeypatch.setattr(tool, "SAVE_EVERY", 5)
     monkeypatch.setattr(tool, "STATISTICS_PHOTOS", 8)
     crops, checks = make_tiny_crops(tool, photos, tmp_path / "crops")
-    run = tool.train(crops, checks, tmp_path / "crops", 120, 1, 0)
+    run = tool.train([crops], checks, tmp_path / "crops", 120, 1, 0)
     losses = [row["loss"] for row in run.curve]
     assert losses[-1] < losses[0]
     training, _ = tool.split_photos(photos, 0)

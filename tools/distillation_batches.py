@@ -1,5 +1,6 @@
-"""Batches for training the embedded stand-in: augmented, mixed, with soft targets."""
+"""Batches for training the embedded stand-in: augmented, with soft targets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,6 @@ MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 TEMPERATURE = 1.0  # at 2, ranks below 200 would hold half of the probability
 JITTER = 0.25  # brightness, contrast and saturation change by up to this share
-MIXED_SHARE = 0.2  # of the batches; half of these are blended, half get a patch
 
 
 @dataclass
@@ -32,16 +32,16 @@ class Batch:
 class Sampler:
     """Draws crops of rare classes more often than their number would give them."""
 
-    def __init__(self, crops: Crops, seed: int):
+    def __init__(self, sources: Sequence[Crops], seed: int):
         """Prepares the drawing.
 
         Args:
-            crops: What to draw from.
+            sources: What to draw from; every batch has as many of each.
             seed: What every batch depends on, with the number of the step.
         """
-        self.crops, self.seed = crops, seed
-        classes = torch.from_numpy(np.asarray(crops.logits, dtype=np.float32)).argmax(1)
-        self.weights = torch.bincount(classes, minlength=1).float()[classes].rsqrt()
+        self.sources, self.seed = sources, seed
+        self.weights = [weigh_by_class(crops.logits) for crops in sources]
+        crops = sources[0]
         sample = np.asarray(crops.features[:: max(1, len(crops) // 4000)], np.float32)
         self.center = torch.from_numpy(sample.mean(axis=0))
         self.spread = torch.from_numpy(sample.std(axis=0)).clamp(min=1e-3)
@@ -50,19 +50,37 @@ class Sampler:
         """Makes the batch that one replica sees in one step, always the same one."""
         state = np.random.SeedSequence((self.seed, step, part)).generate_state(1)
         random = torch.Generator().manual_seed(int(state[0]))
-        chosen = torch.multinomial(
-            self.weights, count, replacement=True, generator=random
-        ).numpy()
-        logits = torch.from_numpy(self.crops.logits[chosen]).float()
-        features = torch.from_numpy(self.crops.features[chosen]).float()
-        batch = Batch(
-            augment(prepare_images(self.crops.images[chosen], size), random),
+        drawn = [
+            draw_crops(crops, weights, count // len(self.sources), size, random)
+            for crops, weights in zip(self.sources, self.weights, strict=True)
+        ]
+        images, logits, features = (
+            torch.cat(part) for part in zip(*drawn, strict=True)
+        )
+        return Batch(
+            standardize(augment(images, random)),
             (logits / TEMPERATURE).softmax(dim=1),
             (features - self.center) / self.spread,
         )
-        mix(batch, random)
-        batch.images = standardize(batch.images)
-        return batch
+
+
+def weigh_by_class(logits: np.ndarray) -> torch.Tensor:
+    """Returns a weight for each crop, smaller the more crops share its class."""
+    classes = torch.from_numpy(np.asarray(logits, dtype=np.float32)).argmax(1)
+    return torch.bincount(classes).float()[classes].rsqrt()
+
+
+def draw_crops(
+    crops: Crops, weights: torch.Tensor, count: int, size: int, random: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Draws crops by weight: images of this size, the teacher's scores, features."""
+    chosen = torch.multinomial(weights, count, replacement=True, generator=random)
+    chosen = chosen.numpy()
+    return (
+        prepare_images(crops.images[chosen], size),
+        torch.from_numpy(crops.logits[chosen]).float(),
+        torch.from_numpy(crops.features[chosen]).float(),
+    )
 
 
 def prepare_images(images: np.ndarray, size: int) -> torch.Tensor:
@@ -91,26 +109,3 @@ def augment(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     gray = images.mean(dim=1, keepdim=True)
     images = gray + saturation * (images - gray)
     return (mean + contrast * (images - mean)).clamp_(0, 1)
-
-
-def mix(batch: Batch, random: torch.Generator) -> None:
-    """Blends some batches with themselves in another order, or swaps a patch.
-
-    Source: Zhang et al. 2018, https://arxiv.org/abs/1710.09412 (blending); Yun et al.
-    2019, https://arxiv.org/abs/1905.04899 (patches).
-    """
-    kind, share = torch.rand(2, generator=random).tolist()
-    if kind >= MIXED_SHARE:
-        return
-    images, size = batch.images, batch.images.shape[-1]
-    partner = torch.randperm(len(images), generator=random)
-    if kind < MIXED_SHARE / 2:
-        batch.images = torch.lerp(images[partner], images, share)
-    else:
-        side = round(size * (1 - share) ** 0.5)
-        top, left = torch.randint(size - side + 1, (2,), generator=random).tolist()
-        rows, columns = slice(top, top + side), slice(left, left + side)
-        images[:, :, rows, columns] = images[partner][:, :, rows, columns]
-        share = 1 - (side / size) ** 2
-    batch.targets = torch.lerp(batch.targets[partner], batch.targets, share)
-    batch.features = torch.lerp(batch.features[partner], batch.features, share)

@@ -1,7 +1,8 @@
 """Photos, crops and teacher outputs for training the embedded stand-in.
 
-The teacher is slow, so it looks once at a few random crops of each photo; the crops
-and what it says about them are kept in files that training reads again and again.
+The teacher is slow, so it looks once at a few random crops of each photo, and at a few
+mixed with crops of other photos; the images and what it says about them are kept in
+files that training reads again and again.
 """
 
 import json
@@ -23,6 +24,7 @@ BATCH = 16  # the exported teacher takes exactly this many crops
 
 Teacher = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 Box = tuple[float, float, float, float]
+Cut = Callable[[list[Path], int, int, int], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Crops:
     """Crops of photos and what the teacher says about each.
 
     Attributes:
-        images: [N, 160, 160, 3] uint8.
+        images: [N, S, S, 3] uint8.
         logits: [N, 1000] float16, the teacher's class scores.
         features: [N, F] float16, the teacher's pooled features.
     """
@@ -126,6 +128,45 @@ def cut_boxes(photo: Path, count: int, seed: tuple[int, ...]) -> list[np.ndarray
     ]
 
 
+def cut_photo(
+    photos: list[Path], place: int, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns crops of the photo at this place, for teacher and student."""
+    large, small = cut_boxes(photos[place], count, (seed, place))
+    return large, small
+
+
+def cut_and_mix(
+    photos: list[Path], place: int, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns crops of a photo, each blended with another's or with it pasted on.
+
+    What the teacher says about such images is seldom what it says about their parts;
+    it is a much richer lesson than its answers on the photos alone. What is pasted is
+    also sharper than photos of 152 pixels are when they fill the input.
+
+    Source: Beyer et al. 2022, https://arxiv.org/abs/2106.05237 (the teacher sees the
+    mixed images); Yun et al. 2019, https://arxiv.org/abs/1905.04899 (pasting).
+
+    Returns:
+        The same [count, 224, 224, 3] uint8 twice: for teacher and student.
+    """
+    random = np.random.default_rng((seed, place, 1))
+    mixes, _ = cut_boxes(photos[place], count, (seed, place, 2))
+    for number, image in enumerate(mixes):
+        partner = photos[random.integers(len(photos))]
+        other = cut_boxes(partner, 1, (seed, place, 3, number))[0][0]
+        if random.random() < 0.5:
+            share = random.uniform(0.2, 0.8)
+            image[:] = np.rint(share * image + (1 - share) * other)
+        else:
+            side = int(random.uniform(0.35, 0.75) * TEACHER_SIZE)
+            top, left = random.integers(TEACHER_SIZE - side + 1, size=2)
+            pasted = Image.fromarray(other).resize((side, side))
+            image[top : top + side, left : left + side] = pasted
+    return mixes, mixes
+
+
 def make_crops(
     photos: list[Path],
     count: int,
@@ -133,6 +174,7 @@ def make_crops(
     teacher: Callable[[], Teacher],
     stem: Path,
     threads: int = 1,
+    cut: Cut = cut_photo,
 ) -> Crops:
     """Cuts crops and asks the teacher about them, or reads what an earlier run kept.
 
@@ -145,6 +187,7 @@ def make_crops(
         teacher: Makes the teacher; called only if there is work for it.
         stem: Where the files go: this path with endings of its own.
         threads: How many photos to work on at a time.
+        cut: Makes the images of one photo, `cut_photo` or `cut_and_mix`.
     """
     total = len(photos) * max(1, count)
     progress = stem.with_name(f"{stem.name}_progress.json")
@@ -156,11 +199,11 @@ def make_crops(
             f"now {plan}). Give another work folder, or delete this one."
         )
     if state["n"] < total:
-        _ask_teacher(photos, teacher(), stem, state, progress, threads)
+        _ask_teacher(photos, teacher(), stem, state, progress, threads, cut)
     return Crops(*(np.load(path, mmap_mode="r") for path in _file_names(stem).values()))
 
 
-def _ask_teacher(photos, teacher, stem, state, progress, threads) -> None:
+def _ask_teacher(photos, teacher, stem, state, progress, threads, cut) -> None:
     per_photo = max(1, state["crops"])
     total = len(photos) * per_photo
     files, first, started = None, state["n"], time.monotonic()
@@ -168,8 +211,8 @@ def _ask_teacher(photos, teacher, stem, state, progress, threads) -> None:
     def look(place: int) -> tuple[np.ndarray, ...]:
         """Crops a group of photos that fills whole batches, and asks about them."""
         group = range(place, min(place + BATCH, len(photos)))
-        cut = [cut_boxes(photos[i], state["crops"], (state["seed"], i)) for i in group]
-        large, small = (np.concatenate(part) for part in zip(*cut, strict=True))
+        images = [cut(photos, i, state["crops"], state["seed"]) for i in group]
+        large, small = (np.concatenate(part) for part in zip(*images, strict=True))
         return small, *_ask_in_batches(teacher, large)
 
     starts = range(first // per_photo, len(photos), BATCH)

@@ -31,7 +31,9 @@ from distillation_batches import (
 )
 from distillation_data import (
     Crops,
+    cut_and_mix,
     cut_boxes,
+    cut_photo,
     load_teacher,
     make_crops,
     split_photos,
@@ -43,7 +45,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from torchvision.models import ResNet, resnet18
 
 # Up to which share of the samples the images have how many pixels.
-STAGES = ((0.40, 64), (0.60, 96), (0.78, 128), (0.94, 192), (1.00, 224))
+STAGES = ((0.40, 64), (0.60, 96), (0.78, 128), (0.93, 176), (1.00, 224))
 PART = 32  # images of one replica in one step
 PEAK_RATE = 0.2
 WARM_UP = 0.04  # share of the samples
@@ -119,7 +121,9 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="folder or tar archive")
     parser.add_argument("work", type=Path, help="folder for checkpoints and weights")
     parser.add_argument("--samples", type=int, default=600_000, help="images in all")
-    parser.add_argument("--crops", type=int, default=4, help="random crops per photo")
+    parser.add_argument(
+        "--crops", type=int, default=4, help="random crops per photo, and mixes"
+    )
     parser.add_argument("--threads", type=int, default=2, help="replicas at a time")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -130,35 +134,43 @@ def main() -> None:
     folder = unpack_photos(options.photos, work)
     training, held_out = split_photos(folder, options.seed)
 
-    def ask(photos: list[Path], crops: int, name: str) -> Crops:
+    def ask(photos: list[Path], crops: int, name: str, cut=cut_photo) -> Crops:
         stem, seed = work / name, options.seed
         return make_crops(
-            photos, crops, seed, lambda: load_teacher(work), stem, options.threads
+            photos, crops, seed, lambda: load_teacher(work), stem, options.threads, cut
         )
 
     checks = ask(held_out, 0, "held_out")
-    crops = ask(training, options.crops, "training")
-    run = train(crops, checks, work, options.samples, options.threads, options.seed)
+    sources = [
+        ask(training, options.crops, "training"),
+        ask(training, options.crops, "mixes", cut_and_mix),
+    ]
+    run = train(sources, checks, work, options.samples, options.threads, options.seed)
     path = export(run.average.module.network, training, work)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")
 
 
 def train(
-    crops: Crops, checks: Crops, work: Path, samples: int, threads: int, seed: int
+    sources: list[Crops],
+    checks: Crops,
+    work: Path,
+    samples: int,
+    threads: int,
+    seed: int,
 ) -> Run:
     """Trains until this many samples were seen, from the last checkpoint if any.
 
     Args:
-        crops: What to learn from.
+        sources: What to learn from, in equal parts.
         checks: Crops held out, for the learning curve.
         work: Where the checkpoint and the curve go.
         samples: Images to learn from in all, counted with repetition.
         threads: How many replicas share each step.
         seed: What the starting weights and the batches depend on.
     """
-    run = start_run(crops.features.shape[1], seed, work / "checkpoint.pt")
-    sampler = Sampler(crops, seed)
+    run = start_run(checks.features.shape[1], seed, work / "checkpoint.pt")
+    sampler = Sampler(sources, seed)
     replicas = [run.student] + [copy.deepcopy(run.student) for _ in range(threads - 1)]
     clock = Clock(run.samples, samples)
     with ThreadPoolExecutor(threads) as pool:
