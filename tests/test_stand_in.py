@@ -282,7 +282,7 @@ def test_a_folder_without_photos_is_refused(tool, tmp_path):
 
 
 def test_teacher_and_student_see_the_same_crop(tool, photos):
-    large, small = tool.cut_boxes(next(photos.rglob("*.jpg")), 3, (0, 1))
+    large, small = tool.cut_photo([next(photos.rglob("*.jpg"))], 0, 3, 1)
     assert large.shape == (3, 224, 224, 3) and small.shape == (3, 160, 160, 3)
     for pair in zip(large, small, strict=True):
         means = [image.mean(axis=(0, 1)) for image in pair]
@@ -355,7 +355,7 @@ def test_training_brings_the_loss_down_and_writes_a_file_that_loads(
     tool, photos, tmp_path, monkeypatch, evaluation
 ):
     monkeypatch.setattr(tool, "SAVE_EVERY", 5)
-    monkeypatch.setattr(tool, "STATISTICS_PHOTOS", 8)
+    monkeypatch.setattr("distillation_student.STATISTICS_PHOTOS", 8)
     crops, checks = make_tiny_crops(tool, photos, tmp_path / "crops")
     run = tool.train([crops], checks, tmp_path / "crops", 120, 1, 0)
     losses = [row["loss"] for row in run.curve]

@@ -10,107 +10,33 @@ fewer make a slow run finish earlier.
 
 import argparse
 import copy
-import csv
 import hashlib
 import math
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
-from distillation_batches import (
-    TEMPERATURE,
-    Batch,
-    Sampler,
-    prepare_images,
-    standardize,
+from distillation_batches import Sampler, prepare_images, standardize
+from distillation_photos import cut_and_mix, cut_photo, split_photos, unpack_photos
+from distillation_student import (
+    Run,
+    compare_with_teacher,
+    export,
+    save_run,
+    start_run,
 )
-from distillation_data import (
-    Crops,
-    cut_and_mix,
-    cut_boxes,
-    cut_photo,
-    load_teacher,
-    make_crops,
-    split_photos,
-    unpack_photos,
-)
+from distillation_teacher import Crops, load_teacher, make_crops
 from torch import nn
-from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
-from torchvision.models import ResNet, resnet18
 
 # Up to which share of the samples the images have how many pixels.
 STAGES = ((0.40, 64), (0.60, 96), (0.78, 128), (0.93, 176), (1.00, 224))
 PART = 32  # images of one replica in one step
 PEAK_RATE = 0.2
 WARM_UP = 0.04  # share of the samples
-WEIGHT_DECAY = 5e-4
-FEATURE_WEIGHT = 4.0
-AVERAGE_EVERY, AVERAGE_DECAY = 8, 0.95  # steps
+AVERAGE_EVERY = 8  # steps
 SAVE_EVERY = 150  # steps between checkpoints and rows of the curve
-FIRST_LAYER_SCALE = 0.25
-STATISTICS_PHOTOS = 512
-
-
-class Student(nn.Module):
-    """A ResNet-18 and the linear map from its pooled features to the teacher's."""
-
-    def __init__(self, feature_count: int, seed: int):
-        """Draws the starting weights.
-
-        Args:
-            feature_count: How many pooled features the teacher has.
-            seed: What the starting weights depend on.
-        """
-        super().__init__()
-        torch.manual_seed(seed)
-        self.network = resnet18()
-        self.feature_map = nn.Linear(512, feature_count)
-        with torch.no_grad():
-            # Batch norm makes the scale of conv1 irrelevant to its output, but a small
-            # start is forgotten sooner: what remains in the filters is learned.
-            self.network.conv1.weight.mul_(FIRST_LAYER_SCALE)
-            for module in self.network.modules():
-                if hasattr(module, "bn2"):  # blocks begin as identity
-                    module.bn2.weight.zero_()
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns class scores [B, 1000] and mapped features [B, F], float32."""
-        x = images
-        with torch.autocast("cpu", torch.bfloat16):
-            for name, layer in self.network.named_children():
-                if name == "fc":
-                    break
-                x = layer(x)
-        pooled = x.float().flatten(1)
-        return self.network.fc(pooled), self.feature_map(pooled)
-
-
-@dataclass
-class Run:
-    """Everything that a checkpoint holds.
-
-    Attributes:
-        student: What learns.
-        average: Its weights averaged over the last steps.
-        optimizer: The optimizer with its momenta.
-        samples: How many images were learned from.
-        step: How many steps were made.
-        curve: Rows of the learning curve.
-    """
-
-    student: Student
-    average: AveragedModel
-    optimizer: torch.optim.Optimizer
-    samples: int
-    step: int
-    curve: list[dict]
 
 
 def main() -> None:
@@ -186,48 +112,6 @@ def train(
     return run
 
 
-def start_run(feature_count: int, seed: int, checkpoint: Path) -> Run:
-    """Returns a new run, or the one in the checkpoint."""
-    student = Student(feature_count, seed)
-    vectors = [value for value in student.parameters() if value.ndim == 1]
-    tensors = [value for value in student.parameters() if value.ndim > 1]
-    optimizer = torch.optim.SGD(
-        [{"params": tensors}, {"params": vectors, "weight_decay": 0}],
-        lr=0.0,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=WEIGHT_DECAY,
-    )
-    average = AveragedModel(
-        student, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True
-    )
-    run = Run(student, average, optimizer, samples=0, step=0, curve=[])
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        for name in ("student", "average", "optimizer"):
-            getattr(run, name).load_state_dict(state[name])
-        run.samples, run.step, run.curve = (
-            state[name] for name in ("samples", "step", "curve")
-        )
-    return run
-
-
-def save_run(run: Run, work: Path) -> None:
-    """Writes the checkpoint and the curve; a run killed meanwhile keeps the old one."""
-    state = {
-        name: getattr(run, name).state_dict()
-        for name in ("student", "average", "optimizer")
-    }
-    state |= {"samples": run.samples, "step": run.step, "curve": run.curve}
-    unfinished = work / "checkpoint.unfinished"
-    torch.save(state, unfinished)
-    os.replace(unfinished, work / "checkpoint.pt")
-    with open(work / "curve.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, run.curve[-1].keys())
-        writer.writeheader()
-        writer.writerows(run.curve)
-
-
 def find_size(share: float) -> int:
     """Returns the image size in pixels after this share of the samples."""
     return next((size for end, size in STAGES if share < end), STAGES[-1][1])
@@ -270,18 +154,6 @@ def make_step(run: Run, replicas, sampler: Sampler, pool, share: float) -> float
     if run.step % AVERAGE_EVERY == 0:
         run.average.update_parameters(run.student)
     return sum(losses) / len(losses)
-
-
-def compare_with_teacher(student: Student, batch: Batch) -> torch.Tensor:
-    """Returns the loss: soft labels, and the direction of the pooled features.
-
-    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531 (soft labels).
-    """
-    scores, features = student(batch.images)
-    guess = (scores / TEMPERATURE).log_softmax(dim=1)
-    labels = F.kl_div(guess, batch.targets, reduction="batchmean") * TEMPERATURE**2
-    likeness = F.cosine_similarity(features, batch.features, dim=1).mean()
-    return labels + FEATURE_WEIGHT * (1 - likeness)
 
 
 def measure(run: Run, checks: Crops, clock: "Clock", share: float) -> None:
@@ -351,36 +223,6 @@ class Clock:
             f"{left / 60:.0f} min left",
             flush=True,
         )
-
-
-def export(network: ResNet, photos: list[Path], work: Path) -> Path:
-    """Writes the weights: float16, batch norm in float32 and measured at 224 pixels."""
-    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
-    with torch.no_grad():
-        for value in network.parameters():
-            if value.ndim > 1:
-                value.copy_(value.half())
-    chosen = photos[:: max(1, len(photos) // STATISTICS_PHOTOS)]
-    groups = (chosen[start : start + 32] for start in range(0, len(chosen), 32))
-    update_bn(
-        (
-            standardize(
-                prepare_images(
-                    np.concatenate([cut_boxes(photo, 0, (0,))[0] for photo in group]),
-                    224,
-                )
-            )
-            for group in groups
-        ),
-        network,
-    )
-    state = {
-        name: value.half() if value.ndim > 1 else value
-        for name, value in network.state_dict().items()
-    }
-    path = work / "stand_in.safetensors"
-    path.write_bytes(safetensors.torch.save(state))  # readable by others, too
-    return path
 
 
 if __name__ == "__main__":

@@ -1,0 +1,163 @@
+"""The network that becomes the embedded stand-in: its run, its loss, its file."""
+
+import copy
+import csv
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from distillation_batches import TEMPERATURE, Batch, prepare_images, standardize
+from distillation_photos import cut_boxes
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torchvision.models import ResNet, resnet18
+
+WEIGHT_DECAY = 5e-4
+FEATURE_WEIGHT = 4.0
+AVERAGE_DECAY = 0.95
+FIRST_LAYER_SCALE = 0.25
+STATISTICS_PHOTOS = 512
+
+
+class Student(nn.Module):
+    """A ResNet-18 and the linear map from its pooled features to the teacher's."""
+
+    def __init__(self, feature_count: int, seed: int):
+        """Draws the starting weights.
+
+        Args:
+            feature_count: How many pooled features the teacher has.
+            seed: What the starting weights depend on.
+        """
+        super().__init__()
+        torch.manual_seed(seed)
+        self.network = resnet18()
+        self.feature_map = nn.Linear(512, feature_count)
+        with torch.no_grad():
+            # Batch norm makes the scale of conv1 irrelevant to its output, but a small
+            # start is forgotten sooner: what remains in the filters is learned.
+            self.network.conv1.weight.mul_(FIRST_LAYER_SCALE)
+            for module in self.network.modules():
+                if hasattr(module, "bn2"):  # blocks begin as identity
+                    module.bn2.weight.zero_()
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns class scores [B, 1000] and mapped features [B, F], float32."""
+        x = images
+        with torch.autocast("cpu", torch.bfloat16):
+            for name, layer in self.network.named_children():
+                if name == "fc":
+                    break
+                x = layer(x)
+        pooled = x.float().flatten(1)
+        return self.network.fc(pooled), self.feature_map(pooled)
+
+
+@dataclass
+class Run:
+    """Everything that a checkpoint holds.
+
+    Attributes:
+        student: What learns.
+        average: Its weights averaged over the last steps.
+        optimizer: The optimizer with its momenta.
+        samples: How many images were learned from.
+        step: How many steps were made.
+        curve: Rows of the learning curve.
+    """
+
+    student: Student
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    samples: int
+    step: int
+    curve: list[dict]
+
+
+def start_run(feature_count: int, seed: int, checkpoint: Path) -> Run:
+    """Returns a new run, or the one in the checkpoint."""
+    student = Student(feature_count, seed)
+    vectors = [value for value in student.parameters() if value.ndim == 1]
+    tensors = [value for value in student.parameters() if value.ndim > 1]
+    optimizer = torch.optim.SGD(
+        [{"params": tensors}, {"params": vectors, "weight_decay": 0}],
+        lr=0.0,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=WEIGHT_DECAY,
+    )
+    average = AveragedModel(
+        student, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True
+    )
+    run = Run(student, average, optimizer, samples=0, step=0, curve=[])
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        for name in ("student", "average", "optimizer"):
+            getattr(run, name).load_state_dict(state[name])
+        run.samples, run.step, run.curve = (
+            state[name] for name in ("samples", "step", "curve")
+        )
+    return run
+
+
+def save_run(run: Run, work: Path) -> None:
+    """Writes the checkpoint and the curve; a run killed meanwhile keeps the old one."""
+    state = {
+        name: getattr(run, name).state_dict()
+        for name in ("student", "average", "optimizer")
+    }
+    state |= {"samples": run.samples, "step": run.step, "curve": run.curve}
+    unfinished = work / "checkpoint.unfinished"
+    torch.save(state, unfinished)
+    os.replace(unfinished, work / "checkpoint.pt")
+    with open(work / "curve.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, run.curve[-1].keys())
+        writer.writeheader()
+        writer.writerows(run.curve)
+
+
+def compare_with_teacher(student: Student, batch: Batch) -> torch.Tensor:
+    """Returns the loss: soft labels, and the direction of the pooled features.
+
+    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531 (soft labels).
+    """
+    scores, features = student(batch.images)
+    guess = (scores / TEMPERATURE).log_softmax(dim=1)
+    labels = F.kl_div(guess, batch.targets, reduction="batchmean") * TEMPERATURE**2
+    likeness = F.cosine_similarity(features, batch.features, dim=1).mean()
+    return labels + FEATURE_WEIGHT * (1 - likeness)
+
+
+def export(network: ResNet, photos: list[Path], work: Path) -> Path:
+    """Writes the weights: float16, batch norm in float32 and measured at 224 pixels."""
+    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim > 1:
+                value.copy_(value.half())
+    chosen = photos[:: max(1, len(photos) // STATISTICS_PHOTOS)]
+    groups = (chosen[start : start + 32] for start in range(0, len(chosen), 32))
+    update_bn(
+        (
+            standardize(
+                prepare_images(
+                    np.concatenate([cut_boxes(photo, 0, (0,))[0] for photo in group]),
+                    224,
+                )
+            )
+            for group in groups
+        ),
+        network,
+    )
+    state = {
+        name: value.half() if value.ndim > 1 else value
+        for name, value in network.state_dict().items()
+    }
+    path = work / "stand_in.safetensors"
+    path.write_bytes(safetensors.torch.save(state))  # readable by others, too
+    return path
