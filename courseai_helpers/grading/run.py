@@ -173,7 +173,8 @@ def open_client(jobs: int, scheduler: str | None) -> Iterator[Client]:
         except OSError as error:
             raise CourseError(
                 f"There is no Dask scheduler at {scheduler} ({error}). Start one with "
-                "`dask scheduler` and workers with `dask worker ADDRESS --nthreads 1`."
+                "`dask scheduler` and workers with `dask worker ADDRESS --nthreads N`, "
+                "for N submissions at a time."
             ) from error
         with client:
             yield client
@@ -207,7 +208,8 @@ def grade_all(run: ClassRun, todo: dict[str, str], client: Client) -> None:
     except TimeoutError:
         raise CourseError(
             f"The Dask scheduler at {client.scheduler.address} has no workers. Start "
-            "some with `dask worker ADDRESS --nthreads 1`, and try again."
+            "some with `dask worker ADDRESS --nthreads N`, for N submissions at a "
+            "time, and try again."
         ) from None
     window = 2 * sum(client.nthreads().values())
 
