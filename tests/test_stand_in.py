@@ -15,10 +15,6 @@ from courseai_helpers import stand_in
 
 TOOLS = Path(__file__).parents[1] / "tools"
 DATA = Path(stand_in.__file__).parent / "data"
-# Strict: when a longer training brings this, the mark must go.
-needs_more_training = pytest.mark.xfail(
-    strict=True, reason="the stand-in is not trained long enough yet: see MODEL_CARD.md"
-)
 WEIGHTS = ResNet18_Weights.IMAGENET1K_V1  # preprocessing and names, no download
 
 
@@ -123,7 +119,6 @@ def test_the_coffee_is_a_coffee_or_a_cup_in_the_top_three(network):
     assert cups & set(name_best(network, skimage.data.coffee(), 3))
 
 
-@needs_more_training
 def test_the_rocket_is_a_rocket_in_the_top_three(network):
     rockets = {"missile", "projectile", "space shuttle"}
     assert rockets & set(name_best(network, skimage.data.rocket(), 3))
