@@ -1,9 +1,13 @@
 """The shortcut laboratory: scenes whose background gives the label away.
 
-A cat or a cup, cut out of a bundled photo, lies on grass or on gravel. In biased scenes
-every cat lies on grass and every cup on gravel; in swapped ones it is the other way
-round; in balanced ones each lies on both. A linear classifier on the frozen network's
-pooled features then learns what sets the classes of its training scenes apart.
+A red cup or a blue one, cut out of a bundled photo, stands on grass or on gravel. In
+biased scenes every red cup is on grass and every blue one on gravel; in swapped ones it
+is the other way round; in balanced ones each is on both. A linear classifier on the
+frozen network's pooled features then learns what sets the classes of its training
+scenes apart.
+
+The objects are alike on purpose, as wolves and huskies are: a network that was trained
+on ImageNet tells a cat from a cup so well that no ground can mislead it.
 """
 
 import copy
@@ -20,17 +24,12 @@ from torch import nn
 from courseai_helpers.images import CROP, load_image, load_photo, preprocess_crop
 from courseai_helpers.remembering import remember
 
-LABELS = ("cat", "cup")
+LABELS = ("red cup", "blue cup")
 WEIGHT_PENALTY = 0.01
-SIDES = (96, 120)  # of the object's longer side, in pixels
+SIDES = (88, 112)  # of the object's longer side, in pixels
 BATCH = 8  # scenes; more of them are no faster and take more memory
-# Outlines in the pixels of the two photos, drawn by hand.
-CAT_OUTLINE = [
-    *((35, 120), (45, 50), (75, 10), (120, 0), (345, 0), (372, 20), (362, 60)),
-    *((352, 120), (350, 170), (325, 225), (300, 265), (262, 285), (215, 292)),
-    *((150, 270), (90, 235), (45, 190)),
-]
-SAUCER, CUP = (78, 50, 479, 388), (174, 18, 406, 206)  # ellipses, as boxes around them
+# In the pixels of the photo, measured by eye: ellipses, as boxes around them.
+SAUCER, CUP = (78, 50, 479, 388), (174, 18, 406, 206)
 # Textures and the two colors, dark and light, that a gray one is painted with.
 GROUNDS = (
     ("grass.png", "#10240c", "#b5cc74"),
@@ -43,7 +42,7 @@ class Scene(NamedTuple):
 
     Attributes:
         image: RGB image, 224x224 pixels.
-        label: 0 for a cat, 1 for a cup.
+        label: 0 for a red cup, 1 for a blue one.
         ground: 0 for grass, 1 for gravel.
         box: The object's box (left, top, right, bottom) in pixels, right and bottom
             exclusive.
@@ -56,11 +55,11 @@ class Scene(NamedTuple):
 
 
 def make_scenes(kind: str, count: int, *, seed: int) -> list[Scene]:
-    """Makes scenes with as many cats as cups.
+    """Makes scenes with as many red cups as blue ones.
 
     Args:
-        kind: "biased" (cats on grass, cups on gravel), "swapped" (the other way round)
-            or "balanced" (each on both).
+        kind: "biased" (red cups on grass, blue ones on gravel), "swapped" (the other
+            way round) or "balanced" (each on both).
         count: How many, a multiple of 4.
         seed: The same seed makes the same scenes.
 
@@ -194,16 +193,14 @@ def _load_texture(name: str) -> Image.Image:
 
 @cache
 def _cut_out(label: int) -> Image.Image:
-    """Cuts the object out of its photo: RGBA, transparent around it."""
-    photo = load_photo(("cat", "coffee")[label])
+    """Cuts the cup out of its photo: RGBA, transparent around it."""
+    photo = load_photo("coffee")
     mask = Image.new("L", photo.size)
     draw = ImageDraw.Draw(mask)
-    if label:
-        draw.ellipse(SAUCER, fill=255)
-        draw.ellipse(CUP, fill=255)
-    else:
-        draw.polygon(CAT_OUTLINE, fill=255)
-    photo = photo.convert("RGBA")
-    photo.putalpha(mask.filter(ImageFilter.GaussianBlur(2)))
+    draw.ellipse(SAUCER, fill=255)
+    draw.ellipse(CUP, fill=255)
+    red, green, blue = photo.split()
+    colors = (blue, green, red) if label else (red, green, blue)
+    cutout = Image.merge("RGBA", (*colors, mask.filter(ImageFilter.GaussianBlur(2))))
     # Half the size is still more than a scene shows, and turns four times as fast.
-    return photo.crop(mask.getbbox()).reduce(2)
+    return cutout.crop(mask.getbbox()).reduce(2)
