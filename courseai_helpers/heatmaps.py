@@ -54,7 +54,8 @@ def compare_heatmaps(
         columns: How many panels stand in a row, at most.
     """
     words = "; ".join(
-        f"{caption}: hottest {_hottest_place(cam)}" for _, cam, caption in panels
+        f"{' '.join(caption.split())}: hottest {_hottest_place(cam)}"
+        for _, cam, caption in panels
     )
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
@@ -133,13 +134,14 @@ def _check_heatmap(cam: np.ndarray) -> None:
 
 
 def _hottest_place(cam: np.ndarray) -> str:
-    """Says in words where a heatmap is hottest: 'the upper left', 'the center', …"""
+    """Says where a heatmap is hottest: 'in the upper left part', 'in the center', …"""
     if not cam.max() > 0:
         return "nowhere: the heatmap is zero everywhere"
     row, column = np.unravel_index(np.argmax(cam), cam.shape)
     vertical = ("upper", "", "lower")[min(3 * row // cam.shape[0], 2)]
     horizontal = ("left", "", "right")[min(3 * column // cam.shape[1], 2)]
-    return f"in the {' '.join(filter(None, (vertical, horizontal))) or 'center'}"
+    words = " ".join(filter(None, (vertical, horizontal)))
+    return f"in the {words} part" if words else "in the center"
 
 
 def _explain_failure(left: Axes, right: Axes, caption: str, error: Exception) -> None:

@@ -66,6 +66,24 @@ def test_the_description_says_where_the_heat_is():
     assert "nowhere" in plots.show_grad_cam(PHOTO, zeros, "Heat").description
 
 
+@pytest.mark.parametrize(
+    ("row", "column", "words"),
+    [
+        (0, 0, "in the upper left part"),
+        (0, 16, "in the upper part"),
+        (12, 31, "in the right part"),
+        (23, 16, "in the lower part"),
+        (12, 16, "in the center"),
+    ],
+)
+def test_where_the_heat_is_stands_in_the_description_in_plain_words(row, column, words):
+    cam = np.zeros((24, 32), dtype=np.float32)
+    cam[row, column] = 1
+    panels = [(PHOTO, cam, "first:\nred cup")]
+    description = plots.compare_heatmaps(panels, "Heat").description
+    assert f"Heat. first: red cup: hottest {words}." == description
+
+
 def test_a_photo_that_failed_says_why_in_its_row():
     rows = [("bird", OSError("no such host")), ("cat", PHOTO, CAM)]
     picture = plots.show_gallery(rows, "Gallery")
