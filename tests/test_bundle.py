@@ -31,7 +31,9 @@ def archive(root, tmp_path_factory) -> Path:
         check=True,
     )
     with tarfile.open(packed) as tar:
-        tar.extractall(folder, filter="data")
+        # As the documentation of tarfile has it: Python before 3.11.4 has no filters.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(folder)
     return folder / "bundle"
 
 

@@ -111,7 +111,7 @@ def test_a_folder_that_is_no_course_directory_is_named_in_the_message(run, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "difference"),
+    ("old", "new", "read"),
     [
         ("layer2 took 0.25 s", "layer2 took 1.5e-05 s", None),
         (
@@ -122,15 +122,15 @@ def test_a_folder_that_is_no_course_directory_is_named_in_the_message(run, tmp_p
         (
             '<img alt="8 maps" src="data:image/png;base64,Aa1/+=">',
             '<img alt="9 maps" src="data:image/png;base64,Aa1/+=">',
-            "cell 'one' differs",
+            "9 maps",
         ),
         ("<Hook at 0x7f1234567890>", "<Hook at 0x7f0987654321>", None),
-        ("tabby, tabby cat", "tiger cat", "cell 'one' differs"),
-        ("[1, 128, 28, 28]", "[1, 128, 14, 14]", "cell 'one' differs"),
+        ("tabby, tabby cat", "tiger cat", "tiger cat"),
+        ("[1, 128, 28, 28]", "[1, 128, 14, 14]", "14, 14"),
     ],
 )
 def test_outputs_are_compared_except_for_measured_numbers_and_addresses(
-    tmp_path, old, new, difference
+    tmp_path, old, new, read
 ):
     paths = []
     for name, text in (("old", old), ("new", new)):
@@ -139,7 +139,12 @@ def test_outputs_are_compared_except_for_measured_numbers_and_addresses(
         paths.append(tmp_path / name / "solutions" / "one.ipynb")
         paths[-1].parent.mkdir(parents=True)
         nbformat.write(new_notebook(cells=[cell]), paths[-1])
-    assert compare_files(*paths) == difference
+    found = compare_files(*paths)
+    if read:
+        assert found.startswith("cell 'one' differs: was …")
+        assert read in found.split("is …")[1]
+    else:
+        assert found is None
 
 
 def test_the_solution_was_executed_in_full_without_a_complaint(root):

@@ -22,7 +22,9 @@ def unpack_photos(photos: Path, work: Path) -> Path:
     if not folder.is_dir():
         unfinished = work / "photos.unfinished"
         with tarfile.open(photos) as archive:
-            archive.extractall(unfinished, filter="data")
+            # Python before 3.11.4 has no filters.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(unfinished)
         unfinished.rename(folder)
     return folder
 

@@ -3,6 +3,7 @@
 import base64
 import re
 import tempfile
+from os.path import commonprefix
 from pathlib import Path
 
 import nbformat
@@ -132,8 +133,11 @@ def compare_files(committed: Path, fresh: Path) -> str | None:
     if len(old.cells) != len(new.cells):
         return f"has {len(old.cells)} cells, not {len(new.cells)}"
     for left, right in zip(old.cells, new.cells, strict=True):
-        if describe_cell(left) != describe_cell(right):
-            return f"cell {right.id!r} differs"
+        before, now = (repr(describe_cell(cell)) for cell in (left, right))
+        if before != now:
+            start = max(0, len(commonprefix([before, now])) - 40)
+            was, is_now = (text[start : start + 120] for text in (before, now))
+            return f"cell {right.id!r} differs: was …{was}…, is …{is_now}…"
     return None
 
 
