@@ -47,8 +47,17 @@ c.ExecutePreprocessor.iopub_timeout = 30
 # Time stamps would make every generated solution differ from the last.
 c.ExecutePreprocessor.record_timing = False
 
-# What a cell prints arrives in pieces, whose number depends on the machine's load.
-c.ExecutePreprocessor.coalesce_streams = True
+# What a cell prints arrives in pieces, whose number depends on the machine's load: the
+# last of these joins them. The others are nbgrader's own, in its own order.
+c.GenerateSolution.preprocessors = [
+    "nbgrader.preprocessors.IncludeHeaderFooter",
+    "nbgrader.preprocessors.LockCells",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.ClearMarkScheme",
+    "nbgrader.preprocessors.Execute",
+    "nbconvert.preprocessors.CoalesceStreamsPreprocessor",
+]
+c.CoalesceStreamsPreprocessor.enabled = True
 
 # Widgets do not run in a stored notebook: their state would differ every time, and
 # hide the picture that stands in for them.

@@ -40,7 +40,11 @@ def make_course(root: Path, directory: Path, answer: str) -> Path:
     cells = [
         new_markdown_cell("# Doubling", id="title"),
         cell,
-        new_code_cell("import time\nprint(double(2), time.time())", id="try_it"),
+        new_code_cell(
+            "import time\nprint(double(2), flush=True)\ntime.sleep(0.5)\n"
+            "print(time.time())",
+            id="try_it",
+        ),
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     source = directory / "source" / "doubling" / "doubling.ipynb"
@@ -101,6 +105,14 @@ def test_a_solution_that_does_not_run_cleanly_changes_nothing(
     assert complaint in result.stdout
     assert "Traceback" not in result.stdout
     assert list_content(course) == before
+
+
+def test_what_a_cell_prints_in_pieces_is_one_output(root, run, tmp_path):
+    course = make_course(root, tmp_path, "return 2 * x")
+    assert run(course, "courseai_helpers.cli", "build").returncode == 0
+    path = course / "solutions" / "doubling" / "doubling.ipynb"
+    (output,) = nbformat.read(path, as_version=4).cells[-1].outputs
+    assert output.text.startswith("4\n") and output.text.count("\n") == 2
 
 
 def test_a_folder_that_is_no_course_directory_is_named_in_the_message(run, tmp_path):
