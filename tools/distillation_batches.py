@@ -1,10 +1,12 @@
 """Batches for training the embedded stand-in: augmented, with soft targets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from distillation_photos import TEACHER_SIZE, cut_boxes
 from distillation_teacher import Crops
 from torch.nn import functional as F
 
@@ -94,6 +96,13 @@ def prepare_images(images: np.ndarray, size: int) -> torch.Tensor:
 def standardize(images: torch.Tensor) -> torch.Tensor:
     """Returns the images with ImageNet's mean and deviation, channels last."""
     return ((images - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+
+
+def load_center_crops(photos: list[Path]) -> Iterator[torch.Tensor]:
+    """Yields photo files in batches as the networks see them: [N, 3, 224, 224]."""
+    for start in range(0, len(photos), 32):
+        crops = [cut_boxes(photo, 0, (0,))[0] for photo in photos[start : start + 32]]
+        yield standardize(prepare_images(np.concatenate(crops), TEACHER_SIZE))
 
 
 def augment(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:

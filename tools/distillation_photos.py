@@ -12,6 +12,7 @@ TEACHER_SIZE = 224  # pixels; the teacher's input
 STORED_SIZE = 160  # pixels; the photos' shorter side is 152
 
 Box = tuple[float, float, float, float]
+Images = tuple[np.ndarray, np.ndarray]  # for teacher and student
 
 
 def unpack_photos(photos: Path, work: Path) -> Path:
@@ -75,7 +76,7 @@ def choose_center_box(size: tuple[int, int], share: float = 224 / 256) -> Box:
     return left, top, left + side, top + side
 
 
-def cut_boxes(photo: Path, count: int, seed: tuple[int, ...]) -> list[np.ndarray]:
+def cut_boxes(photo: Path, count: int, seed: tuple[int, ...]) -> Images:
     """Returns the same crops for teacher and student: [N, S, S, 3] uint8 for each.
 
     Args:
@@ -88,28 +89,20 @@ def cut_boxes(photo: Path, count: int, seed: tuple[int, ...]) -> list[np.ndarray
         image = opened.convert("RGB")
     boxes = [choose_random_box(image.size, random) for _ in range(count)]
     boxes = boxes or [choose_center_box(image.size)]
-    return [
-        np.stack(
-            [
-                np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box))
-                for box in boxes
-            ]
-        )
-        for side in (TEACHER_SIZE, STORED_SIZE)
-    ]
+
+    def cut(side: int) -> np.ndarray:
+        how = Image.Resampling.BICUBIC
+        return np.stack([image.resize((side, side), how, box) for box in boxes])
+
+    return cut(TEACHER_SIZE), cut(STORED_SIZE)
 
 
-def cut_photo(
-    photos: list[Path], place: int, count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def cut_photo(photos: list[Path], place: int, count: int, seed: int) -> Images:
     """Returns crops of the photo at this place, for teacher and student."""
-    large, small = cut_boxes(photos[place], count, (seed, place))
-    return large, small
+    return cut_boxes(photos[place], count, (seed, place))
 
 
-def cut_and_mix(
-    photos: list[Path], place: int, count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def cut_and_mix(photos: list[Path], place: int, count: int, seed: int) -> Images:
     """Returns crops of a photo, each blended with another's or with it pasted on.
 
     What the teacher says about such images is seldom what it says about their parts;

@@ -6,11 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
-from distillation_batches import TEMPERATURE, Batch, prepare_images, standardize
-from distillation_photos import cut_boxes
+from distillation_batches import TEMPERATURE, Batch, load_center_crops
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
@@ -141,19 +139,7 @@ def export(network: ResNet, photos: list[Path], work: Path) -> Path:
             if value.ndim > 1:
                 value.copy_(value.half())
     chosen = photos[:: max(1, len(photos) // STATISTICS_PHOTOS)]
-    groups = (chosen[start : start + 32] for start in range(0, len(chosen), 32))
-    update_bn(
-        (
-            standardize(
-                prepare_images(
-                    np.concatenate([cut_boxes(photo, 0, (0,))[0] for photo in group]),
-                    224,
-                )
-            )
-            for group in groups
-        ),
-        network,
-    )
+    update_bn(load_center_crops(chosen), network)
     state = {
         name: value.half() if value.ndim > 1 else value
         for name, value in network.state_dict().items()

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from distillation_photos import TEACHER_SIZE, cut_photo
+from distillation_photos import TEACHER_SIZE, Images, cut_photo
 
 BATCH = 16  # the exported teacher takes exactly this many crops
 
 Teacher = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-Cut = Callable[[list[Path], int, int, int], tuple[np.ndarray, np.ndarray]]
+Cut = Callable[[list[Path], int, int, int], Images]
 
 
 @dataclass

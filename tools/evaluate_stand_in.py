@@ -15,7 +15,7 @@ import numpy as np
 import safetensors.torch
 import skimage.data
 import torch
-from distillation_batches import prepare_images, standardize
+from distillation_batches import load_center_crops, prepare_images, standardize
 from distillation_photos import cut_boxes, split_photos, unpack_photos
 from distillation_teacher import Teacher, load_teacher, make_crops
 from PIL import Image
@@ -142,24 +142,8 @@ def answer(network: Network, photos: list[Path]) -> torch.Tensor:
     Computed in bfloat16, which is faster on many processors.
     """
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        return torch.cat(
-            [
-                network(
-                    standardize(
-                        prepare_images(
-                            np.concatenate(
-                                [
-                                    cut_boxes(photo, 0, (0,))[0]
-                                    for photo in photos[start : start + 32]
-                                ]
-                            ),
-                            224,
-                        )
-                    )
-                )
-                for start in range(0, len(photos), 32)
-            ]
-        ).float()
+        answers = [network(images) for images in load_center_crops(photos)]
+    return torch.cat(answers).float()
 
 
 def describe_mosaics(networks, samples: list[Path]) -> list:
