@@ -205,7 +205,9 @@ def test_every_cell_of_the_lesson_is_found_again_with_its_answer(
     path = Path(shutil.copy(root / "release" / NOTEBOOK, tmp_path))
     released = nbformat.read(path, as_version=4)
     originals = {
-        cell.id: Original(cell.id, cell.cell_type, cell.source, cell.metadata.nbgrader)
+        cell.id: Original(
+            cell.id, cell.cell_type, cell.source, cell.metadata.nbgrader, cell.source
+        )
         for cell in released.cells
         if "nbgrader" in cell.metadata
     }

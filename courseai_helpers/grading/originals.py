@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 
+from nbformat import NotebookNode
 from nbgrader.api import Gradebook
-
-HIDDEN = re.compile(r"^.*BEGIN HIDDEN TESTS.*?END HIDDEN TESTS.*?$", re.M | re.S)
+from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme
+from traitlets.config import Config
 
 
 @dataclass(frozen=True)
@@ -15,14 +16,16 @@ class Original:
     Attributes:
         name: Its grade_id.
         cell_type: "code" or "markdown".
-        source: Its text.
+        source: Its text, with the tests that students don't see.
         marks: Its nbgrader metadata.
+        released: Its text as students got it.
     """
 
     name: str
     cell_type: str
     source: str
     marks: dict
+    released: str
 
     @property
     def is_answer(self) -> bool:
@@ -40,14 +43,28 @@ class Original:
         return self.cell_type == "code" and bool(re.search(pattern, source, re.M))
 
     def is_like(self, source: str) -> bool:
-        """Whether a cell has the text that students got: hidden tests are not in it."""
-        return source.strip() == HIDDEN.sub("", self.source).strip()
+        """Whether a cell has the text that students got, or that instructors have."""
+        versions = (self.released, self.source)
+        return normalize(source) in [normalize(version) for version in versions]
+
+
+def normalize(text: str) -> str:
+    """Returns a text without what editors change unasked: the ends of its lines."""
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
 def read_originals(
-    gradebook: Gradebook, notebook: str, assignment: str
+    gradebook: Gradebook, notebook: str, assignment: str, config: Config | None = None
 ) -> dict[str, Original]:
-    """Reads the cells that nbgrader knows, in the order of the release."""
+    """Reads the cells that nbgrader knows, in the order of the release.
+
+    Args:
+        gradebook: The course's.
+        notebook: The notebook's name.
+        assignment: The assignment's name.
+        config: nbgrader's settings, which may have other marks for what is hidden.
+    """
+    clearing = [step(config=config) for step in (ClearHiddenTests, ClearMarkScheme)]
     found = gradebook.find_notebook(notebook, assignment)
     points = {cell.name: cell.max_score for cell in found.grade_cells}
     answers = {cell.name for cell in found.solution_cells}
@@ -66,5 +83,10 @@ def read_originals(
         }
         if cell.name in points or cell.name in tasks:
             marks["points"] = (points | tasks)[cell.name]
-        originals[cell.name] = Original(cell.name, cell.cell_type, cell.source, marks)
+        released = NotebookNode(source=cell.source, metadata={"nbgrader": marks})
+        for step in clearing:
+            released, _ = step.preprocess_cell(released, {}, 0)
+        originals[cell.name] = Original(
+            cell.name, cell.cell_type, cell.source, marks, released.source
+        )
     return originals

@@ -34,7 +34,7 @@ class RepairSubmission(NbGraderPreprocessor):
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
             originals = read_originals(
-                gradebook, names["notebook"], names["assignment"]
+                gradebook, names["notebook"], names["assignment"], self.config
             )
         notes = repair(nb, originals)
         for note in notes:
