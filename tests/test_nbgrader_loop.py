@@ -5,6 +5,7 @@ exchange directory, do all, some or none of it, and submit. Their names say whic
 """
 
 import csv
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from nbgrader.api import Gradebook
 
 from courseai_helpers.grading.demo import choose_sandbox, fill_in, plan_submissions
 from courseai_helpers.grading.gradebook import Score, read_scores
+from courseai_helpers.grading.repair import AUDIT
 
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 STUDENTS = ("fully-right", "partly-right", "blank")
@@ -191,6 +193,31 @@ def test_the_demonstration_prints_the_gradebook_and_where_to_go_on(demonstration
         assert page.is_file()
         assert page.as_uri() in printed
     assert "make lab" in printed
+
+
+def test_an_answer_that_nobody_has_read_yet_waits_and_costs_nothing(demonstration):
+    folder, _ = demonstration
+    pages = {
+        path.parts[-3]: re.sub(r"\s+", " ", path.read_text())
+        for path in folder.glob("feedback/*/*/*.html")
+    }
+    right, blank = pages["fully-right"], pages["blank"]
+    assert "<strong>14 of 14 points so far</strong>" in right
+    assert "3 of your answers wait for a person" in right
+    assert "reflect context: not graded yet</h2>" in right
+    assert right.count('<li class="waiting">') == 3 and "0 of 2" not in right
+    assert "Waits for a person (up to 2 points):</strong> Your written" in right
+    assert "1 of your answers waits for a person" in pages["partly-right"]
+    # An answer that was never written gets no points, and waits for nobody.
+    assert "<strong>0 of 18 points</strong>" in blank and "for a person" not in blank
+    assert "reflect context: 0 of 2 points</h2>" in blank
+
+
+def test_nothing_is_said_to_be_repaired_in_the_demonstration(demonstration):
+    folder, _ = demonstration
+    paths = list(folder.glob("autograded/*/*/*.ipynb"))
+    notes = [nbformat.read(path, as_version=4).metadata[AUDIT] for path in paths]
+    assert notes == [[], [], []]
 
 
 def test_a_demonstration_replaces_an_earlier_one(demonstration):

@@ -6,12 +6,14 @@ the page. Test cells, which hold the hidden tests, are left out.
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader
 from nbconvert.exporters import Exporter
 from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
+from nbgrader.api import Gradebook
 from nbgrader.utils import is_grade, is_solution
 
 TEMPLATE = "feedback.html.j2"
@@ -28,10 +30,33 @@ class FeedbackExporter(Exporter):
         """Returns the page and nbconvert's resources."""
         nb, resources = super().from_notebook_node(nb, resources, **options)
         grades = resources["nbgrader"]
-        exercises = list_exercises(nb)
-        page = make_environment().get_template(TEMPLATE)
-        title = grades["notebook"].replace("_", " ")
-        return page.render(title=title, grades=grades, exercises=exercises), resources
+        exercises = list_exercises(nb, find_waiting(grades))
+        waiting = [p for e in exercises for p in e["properties"] if p["waiting"]]
+        page = (
+            make_environment()
+            .get_template(TEMPLATE)
+            .render(
+                title=grades["notebook"].replace("_", " "),
+                score=grades["score"] - sum(p["score"] for p in waiting),
+                possible=grades["max_score"] - sum(p["points"] for p in waiting),
+                late_penalty=grades["late_penalty"],
+                waiting=waiting,
+                exercises=exercises,
+            )
+        )
+        return page, resources
+
+
+def find_waiting(grades: dict) -> set[str]:
+    """Returns the names of the cells that a person has still to read.
+
+    Args:
+        grades: What nbgrader says of the submission, in nbconvert's resources.
+    """
+    names = (grades["notebook"], grades["assignment"], grades["student"])
+    with Gradebook(grades["db_url"]) as gradebook:
+        found = gradebook.find_submission_notebook(*names).grades
+        return {grade.name for grade in found if grade.needs_manual_grade}
 
 
 def make_environment() -> Environment:
@@ -46,8 +71,11 @@ def make_environment() -> Environment:
     return environment
 
 
-def list_exercises(nb: NotebookNode) -> list[dict]:
-    """Lists the exercises with the answer, the properties and the points of each."""
+def list_exercises(nb: NotebookNode, waiting: Collection[str] = ()) -> list[dict]:
+    """Lists the exercises with the answer, the properties and the points of each.
+
+    What waits for a person has no points yet, and counts for none.
+    """
     exercises = []
     for cell in nb.cells:
         marks = cell.metadata.get("nbgrader", {})
@@ -63,10 +91,13 @@ def list_exercises(nb: NotebookNode) -> list[dict]:
                 }
             )
         if is_grade(cell):
-            exercises[-1]["properties"].append(describe_property(cell))
+            found = describe_property(cell) | {"waiting": marks["grade_id"] in waiting}
+            exercises[-1]["properties"].append(found)
     for exercise in exercises:
-        exercise["score"] = sum(p["score"] for p in exercise["properties"])
-        exercise["points"] = sum(p["points"] for p in exercise["properties"])
+        graded = [p for p in exercise["properties"] if not p["waiting"]]
+        exercise["waiting"] = not graded and bool(exercise["properties"])
+        exercise["score"] = sum(p["score"] for p in graded)
+        exercise["points"] = sum(p["points"] for p in graded)
     return exercises
 
 
