@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LESSON := visualizing_features/visualizing_features.ipynb
 
-.PHONY: demo test test-long browser-test lab build lint
+.PHONY: demo test test-long browser-test lab build lint lock
 
 demo: .venv/installed-instructor
 	.venv/bin/courseai demo
@@ -38,8 +38,24 @@ work/%:
 .venv/installed-student: pyproject.toml | .venv/bin/pip
 	.venv/bin/pip install -e . && touch $@
 
-.venv/installed-%: pyproject.toml | .venv/bin/pip
-	.venv/bin/pip install -e ".[$*]" && touch $@ .venv/installed-student
+# From the lock: the very files that were tested, or nothing.
+.venv/installed-%: locks/%.txt | .venv/bin/pip
+	.venv/bin/pip install --no-deps --require-hashes -r $<
+	.venv/bin/pip install --no-deps --no-build-isolation -e .
+	touch $@ .venv/installed-student
+
+# Every lock anew, after a change of pyproject.toml or to take up newer versions of what
+# the pins leave open: packages for each environment, and the hub's proxy.
+LOCK := .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--upgrade --no-header --no-emit-index-url --default-index https://pypi.org/simple
+
+lock: | .venv/bin/pip
+	.venv/bin/pip install uv==0.13.9
+	for extra in member instructor hub test; do \
+	    $(LOCK) --quiet --extra $$extra pyproject.toml -o locks/$$extra.txt || exit; done
+	$(LOCK) --quiet --no-deps deploy/kubernetes/ngshare.in -o locks/ngshare.txt
+	npm install --package-lock-only --omit-lockfile-registry-resolved \
+	    --no-audit --no-fund --prefix deploy/jupyterhub
 
 # A half-made environment is removed, so that the next try starts afresh.
 .venv/bin/pip:
