@@ -1,7 +1,10 @@
 """`courseai doctor`: what it finds on a machine, whole or broken."""
 
+import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import kernels
@@ -13,6 +16,9 @@ from courseai_helpers import doctor, weights
 from courseai_helpers.cli import main
 from courseai_helpers.doctor import Finding
 
+needs_root = pytest.mark.skipif(
+    os.getuid() != 0, reason="Works as another user: needs root."
+)
 STATES = {"ok", "warning", "problem"}
 
 
@@ -27,7 +33,7 @@ def course(made, tmp_path, monkeypatch) -> Path:
     course = shutil.copytree(made, tmp_path / "course")
     exchange = tmp_path / "exchange"
     exchange.mkdir()
-    exchange.chmod(0o777)
+    exchange.chmod(0o1777)
     set_exchange(course, exchange)
     monkeypatch.chdir(course)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -41,6 +47,12 @@ def set_exchange(course: Path, place: Path) -> None:
 
 def examine(check, *arguments) -> dict[str, Finding]:
     return {finding.subject: finding for finding in check(*arguments)}
+
+
+def follow(finding: Finding) -> None:
+    """Does what a finding says; without sudo, since all of it is the test's own."""
+    command = finding.fix.removeprefix("sudo ")
+    subprocess.run(command, shell=True, check=True)
 
 
 @pytest.fixture
@@ -176,10 +188,136 @@ def test_the_exchange_must_be_open_to_students(course, examine_course, tmp_path)
     assert examine_course()["exchange"].state == "ok"
     (tmp_path / "exchange").chmod(0o755)
     finding = examine_course()["exchange"]
-    assert finding.state == "problem" and finding.fix.startswith("sudo chmod ugo+rwx")
+    assert finding.state == "problem" and "students can't write" in finding.text
+    follow(finding)
+    assert examine_course()["exchange"].state == "ok"
     set_exchange(course, tmp_path / "nowhere")
     finding = examine_course()["exchange"]
-    assert finding.state == "warning" and "sudo mkdir -p" in finding.fix
+    assert finding.state == "warning"
+    follow(finding)
+    assert (tmp_path / "nowhere").stat().st_mode & 0o7777 == 0o1777
+
+
+def test_an_exchange_in_which_students_can_move_folders_is_a_problem(
+    examine_course, tmp_path
+):
+    for mode in (0o777, 0o773):
+        (tmp_path / "exchange").chmod(mode)
+        finding = examine_course()["exchange"]
+        assert finding.state == "problem" and f"{mode:o}" in finding.text
+        follow(finding)
+        assert examine_course()["exchange"].state == "ok"
+
+
+def test_the_course_in_the_exchange_is_its_owners(examine_course, tmp_path):
+    inbound = tmp_path / "exchange" / "courseai" / "inbound"
+    inbound.mkdir(parents=True)
+    inbound.chmod(0o2733)
+    assert "exchange, course" not in examine_course()
+    inbound.chmod(0o777)
+    finding = examine_course()["exchange, course"]
+    assert "who handed in" in finding.text
+    follow(finding)
+    inbound.parent.chmod(0o777)
+    finding = examine_course()["exchange, course"]
+    assert "others can replace" in finding.text
+    follow(finding)
+    assert "exchange, course" not in examine_course()
+
+
+@needs_root
+def test_a_student_who_made_the_courses_folder_first_is_named(examine_course, tmp_path):
+    place = tmp_path / "exchange" / "courseai"
+    place.mkdir()
+    shutil.chown(place, "nobody")
+    finding = examine_course()["exchange, course"]
+    assert finding.state == "problem" and "belongs to nobody" in finding.text
+
+
+@pytest.fixture
+def open_course(course):
+    """The course where everybody can get at it, as in a plain home or in /opt."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="courseai-") as folder:
+        Path(folder).chmod(0o755)
+        opened = shutil.copytree(course, Path(folder) / "course")
+        opened.chmod(0o755)
+        for name in ("reports", "submitted", ".grading"):
+            (opened / name).mkdir()
+        Path(f"{opened}/gradebook.db-wal").touch()
+        os.chdir(opened)  # undone by the fixture below this one
+        yield opened
+        os.chdir(course)
+
+
+def read_as_nobody(path: Path) -> bool:
+    """Tells whether a user who has nothing to do with the course can read a path."""
+    look = ["ls", str(path)] if path.is_dir() else ["cat", str(path)]
+    nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    return subprocess.run(look, capture_output=True, **nobody).returncode == 0
+
+
+@needs_root
+def test_what_others_can_read_is_named_and_closed_by_the_fix(open_course):
+    from courseai_helpers.grading.doctor import check_course
+
+    finding = examine(check_course, open_course)["private files"]
+    assert finding.state == "problem"
+    for name in ("source", "submitted", "reports", ".grading", "gradebook.db-wal"):
+        assert name in finding.text and read_as_nobody(open_course / name), name
+    follow(finding)
+    assert examine(check_course, open_course)["private files"].state == "ok"
+    for path in (open_course, open_course / "source", open_course / "gradebook.db"):
+        assert not read_as_nobody(path)
+
+
+def test_a_gradebook_elsewhere_is_looked_at_as_well(open_course):
+    from courseai_helpers.grading.doctor import check_course
+
+    elsewhere = open_course.parent / "grades.db"
+    shutil.move(open_course / "gradebook.db", elsewhere)
+    elsewhere.chmod(0o644)
+    with (open_course / "nbgrader_config.py").open("a") as settings:
+        settings.write(f"c.CourseDirectory.db_url = 'sqlite:///{elsewhere}'\n")
+    finding = examine(check_course, open_course)["private files"]
+    assert str(elsewhere) in finding.text
+    follow(finding)
+    assert elsewhere.stat().st_mode & 0o777 == 0o600
+    assert examine(check_course, open_course)["private files"].state == "ok"
+
+
+def test_a_folder_above_in_which_others_may_write_is_a_problem(open_course):
+    from courseai_helpers.grading.doctor import check_course
+
+    open_course.parent.chmod(0o777)
+    finding = examine(check_course, open_course)["parent folder"]
+    assert str(open_course.parent) in finding.text
+    follow(finding)
+    assert "parent folder" not in examine(check_course, open_course)
+    open_course.parent.chmod(0o1777)
+    assert "parent folder" not in examine(check_course, open_course)
+
+
+def test_a_password_that_others_can_read_is_a_problem(open_course):
+    from courseai_helpers.grading.doctor import check_course
+
+    settings = open_course / "nbgrader_config.py"
+    url = "postgresql+psycopg://grader:open-sesame@127.0.0.1:1/grades"
+    with settings.open("a") as file:
+        file.write(f"c.CourseDirectory.db_url = {url!r}\n")
+    finding = examine(check_course, open_course)["password"]
+    assert finding.state == "problem" and "open-sesame" not in finding.text
+    settings.chmod(0o600)
+    assert "password" not in examine(check_course, open_course)
+
+
+def test_a_group_counts_only_if_somebody_else_is_in_it(open_course, monkeypatch):
+    from courseai_helpers.grading import permissions
+
+    open_course.chmod(0o750)
+    assert not permissions.is_open(open_course / "source", shared=False)
+    monkeypatch.setattr(permissions, "has_others", lambda group, owner: True)
+    assert permissions.is_open(open_course / "source", shared=False)
+    assert not permissions.is_open(open_course / "source", shared=True)
 
 
 def test_a_gradebook_is_there_or_not_or_broken(course, examine_course):

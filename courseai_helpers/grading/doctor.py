@@ -1,7 +1,7 @@
 """Checks before a class that a machine has what an instructor needs."""
 
 import os
-import stat
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +19,13 @@ from courseai_helpers.doctor import (
 )
 from courseai_helpers.errors import CourseError
 from courseai_helpers.grading.lms.settings import has_gradebook, read_settings
+from courseai_helpers.grading.permissions import (
+    EXCHANGE_MODE,
+    check_privacy,
+    check_shared_folder,
+)
 from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
 
-OPEN_TO_ALL = stat.S_IRWXO  # what nbgrader wants of its exchange
 SECONDS = 10  # for a database to answer
 
 
@@ -57,29 +61,27 @@ def check_course(course: Path) -> Iterator[Finding]:
         yield Finding("course", "problem", str(error).partition(". ")[0], fix)
         return
     yield Finding("course", "ok", str(course))
-    yield check_exchange(application)
+    yield from check_exchange(application)
     yield check_gradebook(application)
+    yield from check_privacy(application)
 
 
-def check_exchange(application: NbGrader) -> Finding:
+def check_exchange(application: NbGrader) -> Iterator[Finding]:
     """Checks that the exchange is there, and open to those who use it."""
     kind = ExchangeFactory(parent=application).exchange
     if not issubclass(kind, Exchange):
-        return Finding("exchange", "ok", f"{kind.__module__}, which was not asked")
+        yield Finding("exchange", "ok", f"{kind.__module__}, which was not asked")
+        return
     exchange = Exchange(coursedir=application.coursedir, parent=application)
     root = Path(exchange.root)
+    fix = f"sudo install -d -m {EXCHANGE_MODE:o} {shlex.quote(str(root))}"
     if not root.is_dir():
-        fix = f"sudo mkdir -p {root} && sudo chmod ugo+rwx {root}"
         text = f"there is no {root}; without it, exchange files through an LMS"
-        return Finding("exchange", "warning", text, fix)
-    if not os.access(root, os.W_OK | os.X_OK):
-        fix = f"sudo chmod ugo+rwx {root}"
-        return Finding("exchange", "problem", f"you can't write to {root}", fix)
-    mode = stat.S_IMODE(root.stat().st_mode)
-    if mode & OPEN_TO_ALL != OPEN_TO_ALL and not application.coursedir.groupshared:
-        text = f"students can't write to {root} (mode {mode:o})"
-        return Finding("exchange", "problem", text, f"sudo chmod ugo+rwx {root}")
-    return Finding("exchange", "ok", str(root))
+        yield Finding("exchange", "warning", text, fix)
+    elif not os.access(root, os.W_OK | os.X_OK):
+        yield Finding("exchange", "problem", f"you can't write to {root}", fix)
+    else:
+        yield from check_shared_folder(exchange, application.coursedir.groupshared)
 
 
 def check_gradebook(application: NbGrader) -> Finding:
