@@ -12,7 +12,8 @@ from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGrader
 
 from courseai_helpers.errors import CourseError
-from courseai_helpers.grading.lms.archives import Found, Unpacked, copy, unpack
+from courseai_helpers.grading.lms.archives import copy, unpack
+from courseai_helpers.grading.lms.bundles import Found, Unpacked
 from courseai_helpers.grading.lms.filenames import Sender, fold, strip_copy
 from courseai_helpers.grading.lms.roster import Person, read_roster
 from courseai_helpers.grading.lms.senders import Students, find_time, get_time
@@ -137,7 +138,7 @@ def import_submissions(
         wanted = Wanted(assignment, [n.name for n in entry.notebooks], entry.duedate)
         students = Students(gradebook, known)
     with tempfile.TemporaryDirectory() as workspace:
-        unpacked = unpack(download, Path(workspace))
+        unpacked = unpack(download, Path(workspace), students.find_key)
         result = make_plan(unpacked, students, wanted)
         for submission in result.submissions:
             folder = find_folder(application, submission.student, assignment)

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from nbgrader.api import Gradebook
 from nbgrader.utils import parse_utc
 
-from courseai_helpers.grading.lms.archives import Found
+from courseai_helpers.grading.lms.bundles import Found
 from courseai_helpers.grading.lms.filenames import Sender, fold, read_sender
 from courseai_helpers.grading.lms.matching import describe, match
 from courseai_helpers.grading.lms.roster import Person, Roster
@@ -40,6 +40,13 @@ class Students:
                     return found[0], sender
         person = self.find_by_name(sender)
         return person if isinstance(person, str) else (person, sender)
+
+    def find_key(self, path: PurePosixPath) -> str:
+        """Returns what all files of one sender have in common, if only their folder."""
+        answer = self.find(path)
+        if isinstance(answer, str):
+            return next(iter(path.parts), "")
+        return answer[0].student
 
     def find_by_name(self, sender: Sender) -> Person | str:
         """Returns the only student of that name whose id in the LMS is not known."""
