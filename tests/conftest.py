@@ -38,6 +38,7 @@ LONGEST = (
     "test_nbgrader_loop.py",
     "test_generated.py",
     "test_sandbox.py",
+    "test_places.py",
     "test_robustness.py",
     "test_jupyterhub.py",
     "test_examiner.py",

@@ -12,8 +12,10 @@ import psutil
 import pytest
 from jupyter_client import AsyncKernelManager
 
-from courseai_helpers.grading.execute import SandboxedKernelManager
-from courseai_helpers.grading.provisioner import SandboxProvisioner
+from courseai_helpers.grading.provisioner import (
+    SandboxedKernelManager,
+    SandboxProvisioner,
+)
 
 needs_sandbox = pytest.mark.skipif(
     shutil.which("bwrap") is None, reason="bubblewrap is not installed"

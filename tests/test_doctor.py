@@ -353,7 +353,7 @@ def test_outside_of_a_course_that_is_the_problem(tmp_path, monkeypatch):
 
 def test_without_bubblewrap_the_sandbox_is_a_problem(monkeypatch, tmp_path):
     from courseai_helpers.grading.doctor import check_sandbox
-    from courseai_helpers.grading.sandbox import require_sandbox
+    from courseai_helpers.grading.trial import require_sandbox
 
     monkeypatch.setenv("PATH", str(tmp_path))
     require_sandbox.cache_clear()

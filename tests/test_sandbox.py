@@ -10,7 +10,8 @@ import kernels
 import pytest
 
 import courseai_helpers
-from courseai_helpers.grading import sandbox
+from courseai_helpers.grading.sandbox import SandboxError
+from courseai_helpers.grading.trial import require_sandbox
 
 pytestmark = kernels.needs_sandbox
 PACKAGE = Path(courseai_helpers.__file__).parent
@@ -214,9 +215,9 @@ def test_nothing_outlives_the_kernel(run_inside):
 
 def test_without_bubblewrap_nothing_is_run_and_the_message_helps(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    sandbox.require_sandbox.cache_clear()
-    with pytest.raises(sandbox.SandboxError, match="apt install bubblewrap.*no-sand"):
-        sandbox.require_sandbox()
+    require_sandbox.cache_clear()
+    with pytest.raises(SandboxError, match="apt install bubblewrap.*no-sand"):
+        require_sandbox()
 
 
 def test_a_sandbox_that_cannot_be_built_is_none(monkeypatch, tmp_path):
@@ -224,6 +225,6 @@ def test_a_sandbox_that_cannot_be_built_is_none(monkeypatch, tmp_path):
     broken.write_text("#!/bin/sh\necho 'No permission to create namespace' >&2; exit 1")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    sandbox.require_sandbox.cache_clear()
-    with pytest.raises(sandbox.SandboxError, match="No permission to create namesp"):
-        sandbox.require_sandbox()
+    require_sandbox.cache_clear()
+    with pytest.raises(SandboxError, match="No permission to create namesp"):
+        require_sandbox()

@@ -10,7 +10,7 @@ import kernels
 import pytest
 
 from courseai_helpers.grading import warm
-from courseai_helpers.grading.execute import SandboxedKernelManager
+from courseai_helpers.grading.provisioner import SandboxedKernelManager
 
 pytestmark = kernels.needs_sandbox
 

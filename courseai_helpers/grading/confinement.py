@@ -7,11 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from courseai_helpers.grading.mounts import HOME, SUBMISSION
 from courseai_helpers.grading.sandbox import (
     CLONE_NEWUSER,
-    HOME,
     STUDENT,
-    SUBMISSION,
     Limits,
     check,
     libc,
@@ -89,12 +88,15 @@ def set_limits(limits: Limits) -> None:
 def enter_work_folder() -> None:
     """Changes to a private copy of the submission, without its notebooks."""
     work = Path(HOME, "submission")
+    work.mkdir(exist_ok=True)
+    names = [path.relative_to(SUBMISSION) for path in Path(SUBMISSION).rglob("*")]
     if Path(SUBMISSION).is_dir():
         ignore = shutil.ignore_patterns("*.ipynb")
-        shutil.copytree(SUBMISSION, work, symlinks=True, ignore=ignore)
-    work.mkdir(exist_ok=True)
-    for path in (work, *work.rglob("*")):
-        if not path.is_symlink():
+        shutil.copytree(
+            SUBMISSION, work, symlinks=True, ignore=ignore, dirs_exist_ok=True
+        )
+    for path in (work, *(work / name for name in names)):
+        if path.exists() and not path.is_symlink():
             path.chmod(0o777)  # whoever copied it, it is the student's now
     os.chdir(work)
 

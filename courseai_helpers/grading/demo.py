@@ -14,7 +14,8 @@ from courseai_helpers.grading.course import (
     show_step,
 )
 from courseai_helpers.grading.gradebook import make_table, read_scores
-from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
+from courseai_helpers.grading.sandbox import SandboxError
+from courseai_helpers.grading.trial import require_sandbox
 
 ASSIGNMENT = "visualizing_features"
 

@@ -24,7 +24,8 @@ from courseai_helpers.grading.permissions import (
     check_privacy,
     check_shared_folder,
 )
-from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
+from courseai_helpers.grading.sandbox import SandboxError
+from courseai_helpers.grading.trial import require_sandbox
 
 SECONDS = 10  # for a database to answer
 
@@ -41,15 +42,13 @@ def list_instructor_checks(course: Path) -> list[Check]:
 
 
 def check_sandbox() -> Iterator[Finding]:
-    """Checks that student code can be kept away from everything else."""
+    """Checks that student code can be run, away from everything else."""
     try:
         require_sandbox()
     except SandboxError as error:
-        reason = str(error).partition("(")[2].partition(")")[0]
-        fix = "sudo apt install bubblewrap, and allow user namespaces (Linux only)"
-        yield Finding("sandbox", "problem", f"there is none: {reason}", fix)
+        yield Finding("sandbox", "problem", error.reason, error.fix)
     else:
-        yield Finding("sandbox", "ok", "student code is isolated")
+        yield Finding("sandbox", "ok", "a kernel in it says hello, with torch")
 
 
 def check_course(course: Path) -> Iterator[Finding]:

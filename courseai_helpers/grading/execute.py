@@ -12,9 +12,6 @@ import contextlib
 import socket
 import time
 
-import zmq
-from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 from nbformat import NotebookNode
@@ -37,43 +34,13 @@ from courseai_helpers.grading.examiner import (
     is_test,
 )
 from courseai_helpers.grading.messages import UNREADABLE, clean_cell
-from courseai_helpers.grading.sandbox import SandboxError, require_sandbox
+from courseai_helpers.grading.provisioner import SandboxedKernelManager
+from courseai_helpers.grading.sandbox import SandboxError
+from courseai_helpers.grading.trial import require_sandbox
 
-MAX_MESSAGE = 2**24  # bytes; what is longer closes the connection
-MAX_WAITING = 100  # messages that wait for the grader
 GRACE = 5.0  # seconds for a kernel to end whose link is broken
 LABORATORY = "courseai_helpers.shortcut"  # see rehearsing.py
 LISTEN = "from courseai_helpers.grading.serving import listen as _; _(); del _"
-
-
-class SandboxedKernelManager(AsyncKernelManager):
-    """Starts the one kind of kernel that student code runs in.
-
-    A submission names the kernel it wants; whatever it says, it is this one.
-
-    Attributes:
-        link: What leads to another kernel, that of the student or of the examiner.
-        examiner: Whether it is the examiner's.
-        lesson: Whether the notebook asks for what can be computed ahead.
-    """
-
-    link: socket.socket | None = None
-    examiner = False
-    lesson = False
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(
-            display_name="Python in a sandbox",
-            language="python",
-            metadata={"kernel_provisioner": {"provisioner_name": "courseai-sandbox"}},
-        )
-
-    def _context_default(self) -> zmq.Context:
-        context = super()._context_default()
-        context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
-        context.setsockopt(zmq.RCVHWM, MAX_WAITING)
-        return context
 
 
 class SandboxedExecute(Execute):

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from courseai_helpers.grading import confinement
 from courseai_helpers.grading.kernel_main import become_kernel
-from courseai_helpers.grading.sandbox import RUN, Limits, build_sandbox
+from courseai_helpers.grading.mounts import RUN
+from courseai_helpers.grading.sandbox import Limits, SandboxError, build_sandbox
 
 WATCH_INTERVAL = 0.1  # seconds
 # More output than that in some 5 seconds nobody has read in time. It waits in the
@@ -66,6 +67,8 @@ def keep_kernel(channel: socket.socket, link: int | None) -> None:
         send(channel, **watch(kernel, channel, limits, output))
     except BrokenPipeError:
         pass  # the requester is gone
+    except SandboxError as error:
+        send(channel, error=error.reason)
     except OSError as error:
         send(channel, error=str(error))
     finally:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from courseai_helpers.grading import confinement
-from courseai_helpers.grading.sandbox import RUN, Limits
+from courseai_helpers.grading.mounts import RUN
+from courseai_helpers.grading.sandbox import Limits
 
 CONNECTION_FILE = f"{RUN}/connection.json"
 

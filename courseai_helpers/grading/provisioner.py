@@ -1,4 +1,4 @@
-"""Lets Jupyter start kernels in the sandbox: a kernel provisioner."""
+"""Lets Jupyter start kernels in the sandbox: a kernel manager and its provisioner."""
 
 import asyncio
 import json
@@ -7,6 +7,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import zmq
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Integer
 
@@ -15,6 +18,38 @@ from courseai_helpers.grading.warm import request_kernel
 
 PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 DEFAULTS = Limits()
+MAX_MESSAGE = 2**24  # bytes; what is longer closes the connection
+MAX_WAITING = 100  # messages that wait for the grader
+
+
+class SandboxedKernelManager(AsyncKernelManager):
+    """Starts the one kind of kernel that student code runs in.
+
+    A submission names the kernel it wants; whatever it says, it is this one.
+
+    Attributes:
+        link: What leads to another kernel, that of the student or of the examiner.
+        examiner: Whether it is the examiner's.
+        lesson: Whether the notebook asks for what can be computed ahead.
+    """
+
+    link: socket.socket | None = None
+    examiner = False
+    lesson = False
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(
+            display_name="Python in a sandbox",
+            language="python",
+            metadata={"kernel_provisioner": {"provisioner_name": "courseai-sandbox"}},
+        )
+
+    def _context_default(self) -> zmq.Context:
+        context = super()._context_default()
+        context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        context.setsockopt(zmq.RCVHWM, MAX_WAITING)
+        return context
 
 
 class SandboxProvisioner(KernelProvisionerBase):
@@ -68,7 +103,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         if "path" not in answer:
             self._close()
             reason = answer.get("error", "the process that starts kernels has ended")
-            raise SandboxError(f"A kernel could not be started: {reason}")
+            raise SandboxError(f"a kernel could not be started ({reason})")
         self.channel.setblocking(False)
         self.connection_info = {
             "transport": "ipc",

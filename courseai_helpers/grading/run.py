@@ -33,7 +33,7 @@ from courseai_helpers.grading.ledger import (
     write_entry,
 )
 from courseai_helpers.grading.repair import SubmissionError
-from courseai_helpers.grading.sandbox import require_sandbox
+from courseai_helpers.grading.sandbox import require_hidden
 from courseai_helpers.grading.staging import (
     STEP,
     StagedAutograde,
@@ -43,6 +43,7 @@ from courseai_helpers.grading.staging import (
     put_in_place,
 )
 from courseai_helpers.grading.transaction import open_transaction
+from courseai_helpers.grading.trial import require_sandbox
 
 # The settings that those who execute a submission have to know.
 EXECUTION = (
@@ -116,8 +117,8 @@ def grade_class(
         CourseError: if the run can't start.
     """
     run = prepare(course, assignment, sandbox=sandbox)
-    if sandbox and not scheduler:
-        require_sandbox()
+    if sandbox:
+        require_hidden(course)
     with hold_course(course, run.engine):
         create_table(run.engine)
         todo = choose(run, force)
@@ -211,6 +212,8 @@ def grade_all(run: ClassRun, todo: dict[str, str], client: Client) -> None:
             "some with `dask worker ADDRESS --nthreads N`, for N submissions at a "
             "time, and try again."
         ) from None
+    if run.converter.config.SandboxedExecute.sandbox:
+        client.run(require_sandbox)  # warms what every kernel is forked from, too
     window = 2 * sum(client.nthreads().values())
 
     def send_next() -> None:

@@ -11,34 +11,47 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import courseai_helpers
-from courseai_helpers.grading.course import CourseError
-
-HOME = "/home/student"
-RUN = "/run/kernel"
-SUBMISSION = "/run/submission"
-STUDENT = 1000  # the student's user id inside a sandbox that root started
-
-PACKAGE = Path(courseai_helpers.__file__).parent
-SYSTEM = (
-    "/usr",
-    "/etc/alternatives",
-    "/etc/fonts",
-    "/etc/ld.so.cache",
-    "/etc/localtime",
+from courseai_helpers.errors import CourseError
+from courseai_helpers.grading.mounts import (
+    PACKAGE,
+    find_exposed,
+    find_places,
+    show_files,
 )
+
+STUDENT = 1000  # the student's user id inside a sandbox that root started
+NOBODY = 65534  # and who that is outside
 CLONE_NEWUSER = 0x10000000
 
 libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
 
+INSTALL = "sudo apt install bubblewrap, and allow user namespaces (Linux only)"
+
+
 class SandboxError(CourseError):
-    """Says why there is no sandbox here, and what to do about it."""
+    """Says why student code can't be run in a sandbox here, and what to do about it.
+
+    Attributes:
+        reason: The cause, without a full stop.
+        fix: What may help, in one line.
+    """
+
+    def __init__(self, reason: str, fix: str = INSTALL):
+        super().__init__(reason, fix)
+        self.reason, self.fix = reason, fix
+
+    def __str__(self) -> str:
+        return (
+            f"Student code is not run: {self.reason}. What may help: {self.fix}. "
+            "Without the sandbox, student code runs with your own rights: it can read "
+            "and change your files, the gradebook among them. If you want that, "
+            "because you know every line that you grade, say so: `courseai grade "
+            "--no-sandbox`, or `nbgrader autograde --SandboxedExecute.sandbox=False`."
+        )
 
 
 @dataclass(frozen=True)
@@ -89,32 +102,6 @@ def check(result: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-@cache
-def require_sandbox() -> None:
-    """Returns if sandboxes can be built on this machine.
-
-    Raises:
-        SandboxError: if not.
-    """
-    try:
-        build_sandbox(None, Limits()).close()
-    except (OSError, SandboxError) as error:
-        raise SandboxError(explain(error)) from None
-
-
-def explain(reason: object) -> str:
-    """Says how to get a sandbox, or how to do without one."""
-    return (
-        f"Student code is not run: there is no sandbox on this machine ({reason}). "
-        "The sandbox needs Linux and bubblewrap (`apt install bubblewrap`, or the "
-        "package `bubblewrap` of your distribution) and permission to use user "
-        "namespaces. Without it, student code runs with your own rights: it can read "
-        "and change your files, the gradebook among them. If you want that, because "
-        "you know every line that you grade, say so: `courseai grade --no-sandbox`, "
-        "or `nbgrader autograde --SandboxedExecute.sandbox=False`."
-    )
-
-
 def build_sandbox(
     submission: Path | None, limits: Limits, *, examiner: bool = False
 ) -> Sandbox:
@@ -131,9 +118,11 @@ def build_sandbox(
     program = shutil.which("bwrap")
     if program is None:
         raise SandboxError("bubblewrap is not installed")
+    paths = [submission] if submission else []
+    require_hidden(*paths)
     reader, writer = os.pipe()
-    namespace, handles = isolate_user()
-    files = show_files(submission, limits, examiner)
+    namespace, handles = isolate_user([*paths, *find_places().values()])
+    files = show_files(submission, limits.disk, examiner=examiner)
     command = [program, *namespace, *list_namespaces(), *files]
     try:
         process = subprocess.Popen(
@@ -159,6 +148,21 @@ def build_sandbox(
     return Sandbox(process, first, os.pidfd_open(first))
 
 
+def require_hidden(*paths: Path) -> None:
+    """Returns if student code can see neither these paths nor the lesson's source.
+
+    Raises:
+        SandboxError: if they lie in a folder that every sandbox shows.
+    """
+    source = PACKAGE.parent / "source"  # there is none where only the package is
+    if exposed := find_exposed(*paths, *([source] if source.exists() else [])):
+        raise SandboxError(
+            f"it could read {exposed}, which lies in a folder of the system or of this "
+            "Python environment, and these are shown in every sandbox",
+            "move the course to another place, such as your home or /srv",
+        )
+
+
 def list_namespaces() -> list[str]:
     """Returns bubblewrap's options about what a sandbox shares: nothing."""
     names = ("pid", "net", "ipc", "uts", "cgroup-try")
@@ -166,11 +170,14 @@ def list_namespaces() -> list[str]:
     return [*options, "--die-with-parent", "--hostname", "grading", "--cap-drop", "ALL"]
 
 
-def isolate_user() -> tuple[list[str], list[int]]:
+def isolate_user(paths: list[Path]) -> tuple[list[str], list[int]]:
     """Returns bubblewrap's options for the user namespace, and handles to pass it.
 
     Root's kernels run as another user, so that what root may do outside and the
     limits that root is exempt from don't matter inside.
+
+    Args:
+        paths: What bubblewrap has to reach; the folders above may be closed to others.
     """
     if os.geteuid() != 0:
         return ["--unshare-user", "--disable-userns"], []
@@ -184,8 +191,7 @@ def isolate_user() -> tuple[list[str], list[int]]:
     try:
         os.read(ready[0], 1)
         for kind in ("uid", "gid"):
-            # Root builds the sandbox, nobody (65534) works in it.
-            ids = f"0 0 1\n{STUDENT} 65534 1\n"
+            ids = map_ids(kind, paths)
             Path(f"/proc/{child}/{kind}_map").write_text(ids)
         handle = os.open(f"/proc/{child}/ns/user", os.O_RDONLY)
     finally:
@@ -196,35 +202,18 @@ def isolate_user() -> tuple[list[str], list[int]]:
     return ["--userns", str(handle)], [handle]
 
 
-def show_files(submission: Path | None, limits: Limits, examiner: bool) -> list[str]:
-    """Returns bubblewrap's options about what is to be seen in a sandbox."""
-    options = []
-    for path in SYSTEM:
-        options += ["--ro-bind-try", path, path]
-    for path in sorted({Path(sys.prefix), Path(sys.base_prefix), PACKAGE}):
-        for parent in reversed(path.parents[:-1]):  # its own way would be mode 0700
-            options += ["--perms", "0755", "--dir", str(parent)]
-        options += ["--ro-bind", str(path), str(path)]
-    for path in map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64")):
-        if path.is_symlink():
-            options += ["--symlink", str(path.readlink()), str(path)]
-        else:
-            options += ["--ro-bind-try", str(path), str(path)]
-    # The solutions are nobody's business in here, the oracles the examiner's alone.
-    for name in ("reference",) if examiner else ("reference", "grading"):
-        if (PACKAGE / name).is_dir():
-            options += ["--size", "4096", "--tmpfs", str(PACKAGE / name)]
-    for path in (HOME, "/tmp"):
-        size = ["--perms", "1777", "--size", str(limits.disk)]
-        options += [*size, "--tmpfs", path]
-    options += ["--perms", "1777", "--size", str(2**20), "--tmpfs", RUN]
-    if submission is not None:
-        options += ["--ro-bind", str(submission), SUBMISSION]
-        for notebook in submission.rglob("*.ipynb"):
-            # It holds the hidden tests by now.
-            name = notebook.relative_to(submission)
-            options += ["--ro-bind", "/dev/null", f"{SUBMISSION}/{name}"]
-    options += ["--proc", "/proc", "--dev", "/dev"]
-    # bubblewrap's /dev is in memory and without a limit; so is its root.
-    options += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", "/dev/shm"]
-    return [*options, "--remount-ro", "/dev", "--remount-ro", "/"]
+def map_ids(kind: str, paths: list[Path]) -> str:
+    """Returns which ids inside stand for which outside, as Linux wants to have it.
+
+    Root builds the sandbox, nobody works in it. Whose folders are on the way is there
+    as well, since root passes through those of known users only.
+
+    Args:
+        kind: "uid" or "gid".
+        paths: What has to be reached.
+    """
+    ways = {folder for path in paths for folder in (path, *path.parents)}
+    owners = {getattr(folder.stat(), f"st_{kind}") for folder in ways}
+    others = sorted(owners - {0, NOBODY})
+    ids = {0: 0, STUDENT: NOBODY} | dict(enumerate(others, start=STUDENT + 1))
+    return "".join(f"{inside} {outside} 1\n" for inside, outside in ids.items())
