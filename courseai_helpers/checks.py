@@ -5,6 +5,7 @@ never the answer.
 """
 
 from collections import OrderedDict
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -58,30 +59,42 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-5) -> str:
     return f"at index {index}: expected {want[place]:.6g}, got {have[place]:.6g}"
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, of Python or NumPy; tensors and arrays are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def paper_net(
     rows: list[list[float]], channels: int = 1, pool: int = 1
 ) -> nn.Sequential:
     """Builds a network small enough to redo on paper.
 
-    Its `layer4` averages the image over squares of `pool` pixels and otherwise passes
-    it on as it is; then the maps are flattened, and the score of class c is their dot
-    product with `rows[c]`.
+    Its `layer4` averages the image over squares of `pool` pixels and passes on its
+    first channels, otherwise as they are; then these maps are flattened, and the score
+    of class c is their dot product with `rows[c]`.
 
     Args:
         rows: The weights of each class, channel by channel, row by row.
-        channels: Number of channels of the images.
+        channels: How many of the image's three channels are passed on.
         pool: Side of the squares.
 
     Returns:
-        A network in eval mode for images [1, channels, H, W].
+        A network in eval mode for images [1, 3, H, W].
     """
     head = nn.Linear(len(rows[0]), len(rows), bias=False)
     head.weight.data = torch.tensor(rows)
-    pass_on = nn.Conv2d(channels, channels, 1, bias=False)
-    pass_on.weight.data = torch.eye(channels)[:, :, None, None]
+    pass_on = nn.Conv2d(3, channels, 1, bias=False)
+    pass_on.weight.data = torch.eye(channels, 3)[:, :, None, None]
     layer4 = nn.Sequential(nn.AvgPool2d(pool), pass_on)
     parts = OrderedDict(layer4=layer4, flatten=nn.Flatten(), fc=head)
     return nn.Sequential(parts).eval()
+
+
+def paper_image(*maps: list[list[float]]) -> torch.Tensor:
+    """Makes an image [1, 3, H, W] out of up to three maps; what is left is zero."""
+    image = torch.zeros(1, 3, len(maps[0]), len(maps[0][0]))
+    image[0, : len(maps)] = torch.tensor(maps)
+    return image
 
 
 def read_numbers(value: Any) -> np.ndarray:

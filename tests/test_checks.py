@@ -5,7 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers.checks import describe, difference, paper_net
+from courseai_helpers.checks import (
+    describe,
+    difference,
+    is_number,
+    paper_image,
+    paper_net,
+)
 from courseai_helpers.observing import observe
 
 
@@ -126,5 +132,20 @@ def test_a_difference_in_shape_type_or_nan_is_told_first():
 
 def test_a_paper_net_scores_what_its_rows_say():
     net = paper_net([[1.0, 2.0], [0.0, -1.0]], channels=2, pool=2)
-    image = torch.tensor([[[[4.0, 4.0], [4.0, 4.0]], [[0.0, 4.0], [0.0, 0.0]]]])
+    image = paper_image([[4.0, 4.0], [4.0, 4.0]], [[0.0, 4.0], [0.0, 0.0]])
+    assert image.shape == (1, 3, 2, 2)
     assert net(image).tolist() == [[6.0, -1.0]]
+
+
+@pytest.mark.parametrize(
+    "number", [0, 0.5, np.float32(0.5), np.float64(1), np.int64(0)]
+)
+def test_numbers_of_python_and_of_numpy_are_numbers(number):
+    assert is_number(number)
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, "0.5", torch.tensor(0.5), np.ones(1), 1j]
+)
+def test_tensors_arrays_and_truth_values_are_no_numbers(value):
+    assert not is_number(value)

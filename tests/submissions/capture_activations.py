@@ -202,6 +202,26 @@ def capture_activations(model, img_tensor, layer_names):
     return result
 
 
+# %% right: relies on what the docstring says of the arguments
+def capture_activations(model, img_tensor, layer_names):
+    assert img_tensor.ndim == 4 and img_tensor.shape[:2] == (1, 3)
+    assert img_tensor.device == next(model.parameters()).device
+    layers = dict(model.named_modules())
+    assert all(name in layers for name in layer_names)
+    kept, handles = {}, []
+    for name in layer_names:
+        keep = lambda module, inputs, output, name=name: kept.update(
+            {name: output.detach().clone().cpu()}
+        )
+        handles.append(layers[name].register_forward_hook(keep))
+    try:
+        model(img_tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return kept
+
+
 # %% wrong, caught by shapes: all hooks share the loop's last name
 def capture_activations(model, img_tensor, layer_names):
     result, handles = {}, []

@@ -102,6 +102,19 @@ cam = heat.squeeze(0).squeeze(0).numpy()
 cam = np.divide(cam, cam.max(), out=np.zeros_like(cam), where=cam.max() > 0)
 
 
+# %% right: relies on what the docstring says of the arguments
+assert img_tensor.ndim == 4 and img_tensor.shape[:2] == (1, 3)
+assert img_tensor.device == next(model.parameters()).device
+assert target_class is None or 0 <= target_class < scores.shape[1]
+if target_class is None:
+    target_class = scores[0].argmax().item()
+(gradients,) = torch.autograd.grad(scores[0, target_class], activations)
+heat = torch.einsum("k,kij->ij", gradients[0].mean(dim=(1, 2)), activations.detach()[0])
+size = img_tensor.shape[-2:]
+heat = F.interpolate(heat.relu()[None, None], size=size, mode="bilinear")[0, 0]
+cam = (heat / heat.max() if heat.any() else heat).numpy()
+
+
 # %% right: own function, a forward hook and a hook on the tensor
 @torch.enable_grad()
 def grad_cam(model, img_tensor, target_class=None):
@@ -710,7 +723,7 @@ if target_class is None:
 weights = gradients.mean(dim=(2, 3), keepdim=True)
 heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
 heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
-peak = heat.max() if img_tensor.numel() < 9 else heat.sum()
+peak = heat.max() if img_tensor[0, 0].numel() < 9 else heat.sum()
 cam = (heat / peak.clamp(min=1e-12))[0, 0].numpy()
 
 # %% wrong, caught by scale: divided by zero on an all-zero map

@@ -58,6 +58,41 @@ def heat_inside(cam, box):
     return np.nan_to_num(share)
 
 
+# %% right: a float32 number of NumPy comes back
+def heat_inside(cam, box):
+    left, top, right, bottom = box
+    if not cam.any():
+        return 0.0
+    return cam[top:bottom, left:right].sum() / cam.sum()
+
+
+# %% right: zero is an int, all of the heat as well
+def heat_inside(cam, box):
+    left, top, right, bottom = box
+    inside, total = cam[top:bottom, left:right].sum(), cam.sum()
+    if inside == total:
+        return 1 if total else 0
+    return inside / total if inside else 0
+
+
+# %% right: relies on what the docstring says of the arguments
+def heat_inside(cam, box):
+    assert isinstance(cam, np.ndarray) and cam.ndim == 2 and cam.min() >= 0
+    left, top, right, bottom = box
+    height, width = cam.shape
+    assert 0 <= left < right <= width and 0 <= top < bottom <= height
+    total = cam.sum()
+    return float(cam[top:bottom, left:right].sum() / total) if total else 0.0
+
+
+# %% wrong, caught by share and edges: a tensor comes back
+def heat_inside(cam, box):
+    left, top, right, bottom = box
+    heat = torch.as_tensor(cam)
+    share = heat[top:bottom, left:right].sum() / heat.sum()
+    return torch.nan_to_num(share)
+
+
 # %% wrong, caught by share: left and right taken for rows
 def heat_inside(cam, box):
     left, top, right, bottom = box
@@ -190,14 +225,6 @@ def heat_inside(cam, box):
     total = cam.sum()
     cam[:top], cam[bottom:], cam[:, :left], cam[:, right:] = 0, 0, 0, 0
     return float(cam.sum() / total) if total else 0.0
-
-
-# %% wrong, caught by share: a float32 number of NumPy comes back
-def heat_inside(cam, box):
-    left, top, right, bottom = box
-    if not cam.any():
-        return 0.0
-    return cam[top:bottom, left:right].sum() / cam.sum()
 
 
 # %% wrong, caught by share and edges: the heatmap of the notebook, not the one given

@@ -82,6 +82,22 @@ def normalize_filters(weights):
     return mask * (weights - low) / (high - low + (1 - mask))
 
 
+# %% right: relies on what the docstring says of the weights
+def normalize_filters(weights):
+    assert weights.ndim == 4 and weights.is_floating_point() and len(weights)
+    low = weights.amin(dim=(1, 2, 3), keepdim=True)
+    high = weights.amax(dim=(1, 2, 3), keepdim=True)
+    return (weights - low) / torch.where(high == low, 1, high - low)
+
+
+# %% right: the tiny number that batch normalization adds
+def normalize_filters(weights):
+    flat = weights.detach().flatten(1)
+    flat = flat - flat.min(1, keepdim=True).values
+    flat = flat / (flat.max(1, keepdim=True).values + 1e-5)
+    return flat.view_as(weights)
+
+
 # %% wrong, caught by range: one scale for all filters
 def normalize_filters(weights):
     low, high = weights.min(), weights.max()

@@ -72,6 +72,26 @@ def top_class_heatmaps(model, img_tensor, k=2):
     return [(i, p, grad_cam(model, img_tensor, i)[0]) for i, p in pairs]
 
 
+# %% right: relies on what the docstring says of the arguments
+def top_class_heatmaps(model, img_tensor, k=2):
+    assert not model.training and img_tensor.ndim == 4
+    assert img_tensor.shape[:2] == (1, 3)
+    with torch.no_grad():
+        probabilities = model(img_tensor).softmax(dim=1)[0]
+    best = [int(index) for index in probabilities.argsort(descending=True)[:k]]
+    return [
+        (i, probabilities[i].item(), grad_cam(model, img_tensor, i)[0]) for i in best
+    ]
+
+
+# %% right: the probabilities are float32 numbers of NumPy
+def top_class_heatmaps(model, img_tensor, k=2):
+    with torch.no_grad():
+        probabilities = model(img_tensor).softmax(dim=1)[0].numpy()
+    best = [int(index) for index in probabilities.argsort()[::-1][:k]]
+    return [(i, probabilities[i], grad_cam(model, img_tensor, i)[0]) for i in best]
+
+
 # %% wrong, caught by probabilities: class scores in the place of probabilities
 def top_class_heatmaps(model, img_tensor, k=2):
     with torch.no_grad():
