@@ -1,5 +1,6 @@
 """Downloads: ask politely, give up soon, say what went wrong."""
 
+import contextlib
 import os
 import queue
 import sys
@@ -15,7 +16,7 @@ from tqdm.auto import tqdm
 USER_AGENT = f"courseai-helpers (course notebook) {requests.utils.default_user_agent()}"
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0  # longest silence within a download
-ANSWER_SECONDS = 10.0  # longest wait for the answer to begin
+ANSWER_SECONDS = 10.0  # longest wait for the answer to begin, redirects included
 REST_SECONDS = 60.0  # how long a host that did not answer is left alone
 CHUNK_BYTES = 1 << 16
 
@@ -25,6 +26,7 @@ _ADVICE = {
     429: "The host wants fewer requests: wait some minutes and try again.",
 }
 _silent_since: dict[str, float] = {}
+_Pieces = queue.SimpleQueue[requests.Response | bytes | Exception]
 
 
 class DownloadError(Exception):
@@ -42,7 +44,7 @@ def fetch(url: str, max_bytes: int, seconds: float, progress: str = "") -> bytes
     Args:
         url: An http or https address.
         max_bytes: Largest size to accept.
-        seconds: Longest duration of the download.
+        seconds: Longest duration, from the question to the last byte.
         progress: Title of a progress bar on the notebook's page or on stdout; without
             a title there is none.
 
@@ -51,14 +53,18 @@ def fetch(url: str, max_bytes: int, seconds: float, progress: str = "") -> bytes
 
     Raises:
         DownloadError: If the address is not http(s), the host cannot be reached or
-            does not answer in time, the status is an error, or the file is too large
-            or ends early.
+            does not answer in time, the status is an error, or the file is too large,
+            ends early or comes too slowly.
     """
     host = _read_host(url)
+    deadline = time.monotonic() + seconds
     try:
-        with _request(url, host) as response:
+        pieces, response = _ask(url, host, min(seconds, ANSWER_SECONDS))
+        try:
             _check_status(response, url)
-            return _read_body(response, max_bytes, seconds, progress)
+            return _read_body(response, pieces, max_bytes, deadline, progress)
+        finally:
+            _stop(response)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors
         raise DownloadError(_explain(error, url, host)) from error
 
@@ -77,40 +83,55 @@ def _read_host(url: str) -> str:
     return host
 
 
-def _request(url: str, host: str) -> requests.Response:
-    """Waits for an answer to begin, for ANSWER_SECONDS, whatever the network does.
+def _ask(url: str, host: str, seconds: float) -> tuple[_Pieces, requests.Response]:
+    """Waits for an answer to begin, for so many seconds, whatever the network does.
 
-    A time-out of requests holds for one attempt at one address. Looking up the name
-    has none, and a host can have eight addresses, so that a network that swallows
-    packets would hold the reader up for most of a minute. Hence the thread, and hence
-    a host that was silent is left alone for a while.
+    A time-out of requests holds for one silence: each redirect, each byte of a header
+    begins another, looking up the name has none, and a host can have eight addresses.
+    So another thread reads, and what waits for it looks at the clock. A host that was
+    silent is left alone for a while.
+
+    Returns:
+        What comes after the header, piece by piece, and the response.
     """
     if time.monotonic() < _silent_since.get(host, -REST_SECONDS) + REST_SECONDS:
         raise requests.Timeout
-    answers: queue.SimpleQueue[requests.Response | Exception] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answer = requests.get(
-                url,
-                headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                stream=True,
-            )
-        except (OSError, ValueError) as error:
-            answer = error
-        answers.put(answer)
-
-    threading.Thread(target=ask, daemon=True).start()
+    pieces: _Pieces = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(url, pieces), daemon=True).start()
     try:
-        answer = answers.get(timeout=ANSWER_SECONDS)
-    except queue.Empty:
-        answer = requests.Timeout()
-    if isinstance(answer, requests.Timeout):
+        return pieces, _wait(pieces, seconds)
+    except requests.Timeout:
         _silent_since[host] = time.monotonic()
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+        raise
+
+
+def _read(url: str, pieces: _Pieces) -> None:
+    """Puts the response, then its body in pieces, then nothing; or an error."""
+    try:
+        with requests.get(
+            url,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            stream=True,
+        ) as response:
+            pieces.put(response)
+            for piece in response.iter_content(CHUNK_BYTES):
+                pieces.put(piece)
+        pieces.put(b"")
+    except (OSError, ValueError) as error:
+        pieces.put(error)
+
+
+def _wait(pieces: _Pieces, seconds: float) -> requests.Response | bytes:
+    try:
+        if seconds <= 0:
+            raise queue.Empty
+        piece = pieces.get(timeout=seconds)
+    except queue.Empty:
+        raise requests.Timeout from None
+    if isinstance(piece, Exception):
+        raise piece
+    return piece
 
 
 def _check_status(response: requests.Response, url: str) -> None:
@@ -121,12 +142,22 @@ def _check_status(response: requests.Response, url: str) -> None:
         )
 
 
+def _stop(response: requests.Response) -> None:
+    """Makes the other thread end, if it still reads."""
+    # It may end just now by itself; and urllib3 before 2.3 has no such thing.
+    with contextlib.suppress(RuntimeError, ValueError, AttributeError):
+        response.raw.shutdown()
+
+
 def _read_body(
-    response: requests.Response, max_bytes: int, seconds: float, progress: str
+    response: requests.Response,
+    pieces: _Pieces,
+    max_bytes: int,
+    deadline: float,
+    progress: str,
 ) -> bytes:
     length = response.headers.get("Content-Length", "")
     announced = int(length) if length.isdecimal() else 0
-    deadline = time.monotonic() + seconds
     body = bytearray()
     with tqdm(
         desc=progress,
@@ -136,18 +167,18 @@ def _read_body(
         file=sys.stdout,  # never stderr: see notices.py
         disable=not progress,
     ) as bar:
-        chunks = response.iter_content(CHUNK_BYTES)
         while max(announced, len(body)) <= max_bytes:
-            chunk = next(chunks, b"")
-            if not chunk:
-                return bytes(body)
-            body += chunk
-            bar.update(len(chunk))
-            if time.monotonic() > deadline:
+            try:
+                piece = _wait(pieces, deadline - time.monotonic())
+            except requests.Timeout:
                 raise DownloadError(
-                    f"{response.url} comes too slowly: it was not there after "
-                    f"{seconds:.0f} seconds. Try again later, or take a smaller file."
-                )
+                    f"{response.url} comes too slowly: only {len(body):,} bytes of it "
+                    "were there in time. Try again later, or take a smaller file."
+                ) from None
+            if not piece:
+                return bytes(body)
+            body += piece
+            bar.update(len(piece))
     raise DownloadError(
         f"{response.url} is larger than {max_bytes / 1e6:.0f} MB. Take a smaller "
         "version of it."

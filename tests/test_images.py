@@ -3,6 +3,8 @@
 import io
 import random
 import struct
+import threading
+import time
 import zlib
 from importlib.resources import files
 from pathlib import Path
@@ -493,11 +495,85 @@ def test_a_download_that_stalls_or_crawls_is_given_up(
             handler.wfile.write(bytes(downloads.CHUNK_BYTES))
 
     monkeypatch.setattr(downloads, "READ_SECONDS", 0.2)
-    monkeypatch.setattr(photos, "MAX_SECONDS", 0.1)
     with pytest.raises(ImageError, match="connection to 127.0.0.1 failed or broke off"):
         load_image_from_url(server.add_answer("/stall", stall))
+    monkeypatch.setattr(photos, "MAX_SECONDS", 0.1)
     with pytest.raises(ImageError, match="comes too slowly"):
         load_image_from_url(server.add_answer("/crawl", crawl))
+
+
+def drip(handler, *parts: bytes, released: threading.Event) -> None:
+    """Sends each part at once, and what stands last again and again, bit by bit."""
+    for part in parts:
+        handler.wfile.write(part)
+    while not released.wait(0.02):
+        handler.wfile.write(parts[-1])
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+DRIPS = {
+    "a byte now and then": (OK + b"\r\n", b"x"),
+    "a byte of what was announced": (OK + b"Content-Length: 99999\r\n\r\n", b"x"),
+    "chunks of one byte": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "a chunk's size": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+    "one long header": (OK + b"X-Long: ", b"x"),
+    "header after header": (OK, b"X: y\r\n"),
+    "a status that does not end": (b"HTTP/1.1 200 ", b"O"),
+    "hints before the answer": (b"HTTP/1.1 100 Continue\r\n\r\n",),
+}
+
+
+@pytest.mark.parametrize("kind", DRIPS)
+def test_a_host_that_sends_a_little_again_and_again_gets_no_more_time(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    monkeypatch.setattr(photos, "MAX_SECONDS", 0.5)
+
+    def answer(handler) -> None:
+        drip(handler, *DRIPS[kind], released=server.released)
+
+    check_that_it_ends(server.add_answer("/drip", answer))
+
+
+def test_a_body_that_was_given_up_is_not_read_on(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(photos, "MAX_SECONDS", 0.5)
+    ended = threading.Event()
+
+    def pour_slowly(handler) -> None:
+        try:
+            drip(handler, OK + b"\r\n", b"x", released=server.released)
+        finally:
+            ended.set()  # the other end is closed
+
+    with pytest.raises(ImageError, match="comes too slowly"):
+        load_image_from_url(server.add_answer("/drip", pour_slowly))
+    assert ended.wait(5)
+
+
+def test_redirects_that_take_their_time_get_no_more_of_it(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(photos, "MAX_SECONDS", 0.5)
+
+    def send_on(handler) -> None:
+        server.released.wait(0.1)
+        handler.send_response(302)
+        handler.send_header("Location", f"/{len(server.requests)}")
+        handler.end_headers()
+
+    for number in range(40):
+        server.add_answer(f"/{number}", send_on)
+    check_that_it_ends(f"{server.url}/0")
+
+
+def check_that_it_ends(url: str) -> None:
+    """Loads a picture from an address that never gives all of it, for half a second."""
+    start = time.monotonic()
+    with pytest.raises(ImageError, match="comes too slowly|does not answer"):
+        load_image_from_url(url)
+    assert 0.4 < time.monotonic() - start < 3
 
 
 def test_no_connection_and_no_host_are_reported():
