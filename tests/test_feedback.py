@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 
 import kernels
@@ -25,12 +26,21 @@ SPY = """def double(x):
     raise ValueError(get_ipython().user_ns['In'][-1])"""
 
 
+MISSING = """import not_at_home, math
+def double(x):
+    return 2 * x"""
+MISSING_INSIDE = """def triple(x):
+    import neither_at_home
+    return 3 * x"""
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """The feedback pages of three students, by plain nbgrader commands."""
+    """The feedback pages of four students, by plain nbgrader commands."""
     course = make_course(tmp_path_factory.mktemp("feedback") / "course")
     submit(course, "right")
     submit(course, "spy", double=SPY, triple="def triple(x):\n    return 4 * x")
+    submit(course, "missing", double=MISSING, triple=MISSING_INSIDE)
     folder = submit(course, "hostile", double=HOSTILE)
     path = folder / f"{ASSIGNMENT}.ipynb"
     notebook = nbformat.read(path, as_version=4)
@@ -43,7 +53,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         assert result.returncode == 0, result.stdout
     return {
         student: course / "feedback" / student / ASSIGNMENT / f"{ASSIGNMENT}.html"
-        for student in ("right", "spy", "hostile")
+        for student in ("right", "spy", "hostile", "missing")
     }
 
 
@@ -54,6 +64,15 @@ def test_it_says_for_each_property_what_it_gave_and_why(pages):
     assert "two, tripled, is six" in text
     assert "Your code raised ValueError" in text
     assert "3 of 3 points" in pages["right"].read_text()
+
+
+def test_an_import_that_fails_is_told_in_plain_words(pages):
+    text = unescape(re.sub(r"\s+", " ", pages["missing"].read_text()))
+    assert "graded:</strong> No module named 'not_at_home'. The cell that imp" in text
+    assert "Your code imports what is not there when work is graded: No mod" in text
+    assert text.count("No module named 'neither_at_home'") == 1  # at its test cell
+    for student in ("right", "spy", "hostile"):
+        assert "Not there when work is graded" not in pages[student].read_text()
 
 
 def test_hidden_tests_and_tracebacks_are_not_in_it(pages):

@@ -50,6 +50,34 @@ def test_only_the_submission_is_visible_and_not_its_notebook(run_inside, tmp_pat
     assert "False" in answer.text and "hidden tests" not in answer.text
 
 
+# What the lesson and the guides promise, and what only an extra installs.
+PACKAGES = ("numpy", "scipy", "torch", "torchvision", "matplotlib", "PIL", "skimage")
+EXTRA = "pytest"
+
+
+def test_what_is_installed_where_work_is_graded_can_be_imported(run_inside):
+    answer = run_inside(
+        *(f"import {name}; print({name}.__name__)" for name in (*PACKAGES, EXTRA)),
+        "import not_installed_anywhere",
+    )
+    assert tuple(answer.text.split()) == (*PACKAGES, EXTRA)
+    assert answer.error.startswith("ModuleNotFoundError: No module named 'not_insta")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "source/visualizing_features/visualizing_features.ipynb",
+        "docs/students.md",
+        "docs/elsewhere.md",
+    ],
+)
+def test_students_read_which_packages_these_are(root, name):
+    text = (root / name).read_text()
+    for package in (*PACKAGES, "pandas", "cv2", "sklearn", "seaborn"):
+        assert f"`{package}`" in text, package
+
+
 def test_the_solutions_are_not_visible(run_inside):
     assert list((PACKAGE / "reference").iterdir())
     answer = run_inside(f"import os; print(os.listdir({str(PACKAGE / 'reference')!r}))")

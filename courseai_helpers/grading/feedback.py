@@ -18,6 +18,7 @@ from nbgrader.utils import is_grade, is_solution
 
 TEMPLATE = "feedback.html.j2"
 LONGEST = 1000  # characters of a message
+MISSING = "ModuleNotFoundError"  # what Python raises for a package that is not there
 
 
 class FeedbackExporter(Exporter):
@@ -41,6 +42,7 @@ class FeedbackExporter(Exporter):
                 possible=grades["max_score"] - sum(p["points"] for p in waiting),
                 late_penalty=grades["late_penalty"],
                 waiting=waiting,
+                missing=list_missing(nb),
                 exercises=exercises,
             )
         )
@@ -101,6 +103,28 @@ def list_exercises(nb: NotebookNode, waiting: Collection[str] = ()) -> list[dict
     return exercises
 
 
+def list_missing(nb: NotebookNode) -> list[str]:
+    """Lists what the student's own cells import and could not have, each once."""
+    messages = [
+        clean(errors[-1].evalue)
+        for cell in nb.cells
+        if cell.cell_type == "code" and not is_grade(cell)
+        if (errors := find_errors(cell)) and errors[-1].ename == MISSING
+    ]
+    return list(dict.fromkeys(messages))
+
+
+def find_errors(cell: NotebookNode) -> list[NotebookNode]:
+    """Returns the outputs of a cell that are errors."""
+    return [o for o in cell.get("outputs", []) if o.output_type == "error"]
+
+
+def clean(text: str) -> str:
+    """Returns a message without colors, and no longer than somebody reads."""
+    text = strip_ansi(str(text)).strip()
+    return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
+
+
 def describe_property(cell: NotebookNode) -> dict:
     """Says what a test cell judges, what it gave and, if it failed, why."""
     marks = cell.metadata.nbgrader
@@ -117,12 +141,12 @@ def describe_property(cell: NotebookNode) -> dict:
 
 def explain_failure(cell: NotebookNode) -> str:
     """Returns the message of a failed test cell, without its traceback."""
-    errors = [o for o in cell.get("outputs", []) if o.output_type == "error"]
+    errors = find_errors(cell)
     if not errors:
         return ""
-    message = strip_ansi(str(errors[-1].evalue)).strip()
-    if len(message) > LONGEST:
-        message = message[:LONGEST] + " ..."
-    if errors[-1].ename == "AssertionError":
+    name, message = clean(errors[-1].ename)[:80], clean(errors[-1].evalue)
+    if name == "AssertionError":
         return message or "The check failed."
-    return f"Your code raised {strip_ansi(str(errors[-1].ename))[:80]}: {message}"
+    if name == MISSING:
+        return f"Your code imports what is not there when work is graded: {message}"
+    return f"Your code raised {name}: {message}"
