@@ -244,7 +244,7 @@ def run_remote(course: Path) -> None:
         subprocess.Popen(command, **QUIET) for command in (dask, worker, worker)
     ]
     try:
-        run_ours(course, f"--scheduler={address}")
+        run_ours(course, f"--scheduler={address}", "--insecure-scheduler")
     finally:
         for process in processes:
             process.terminate()

@@ -51,8 +51,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     grade.add_argument(
         "--scheduler",
-        metavar="tcp://HOST:PORT",
+        metavar="tls://HOST:PORT",
         help="execute them on the workers of this Dask scheduler instead",
+    )
+    grade.add_argument(
+        "--insecure-scheduler",
+        action="store_true",
+        help="take a scheduler, such as one at tcp://, that lets everybody in",
     )
     grade.add_argument(
         "--force", action="store_true", help="grade also what is graded already"
@@ -115,6 +120,7 @@ def run_grade(options: argparse.Namespace) -> int:
         scheduler=options.scheduler,
         force=options.force,
         sandbox=not options.no_sandbox,
+        insecure=options.insecure_scheduler,
     )
     print(outcome.describe())
     return 1 if outcome.failed else 0

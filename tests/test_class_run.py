@@ -15,7 +15,7 @@ import kernels
 import nbformat
 import pytest
 import sqlalchemy
-from distributed import Client
+from schedulers import start_cluster, use_certificate
 from small_course import (
     ASSIGNMENT,
     TESTS,
@@ -28,9 +28,10 @@ from small_course import (
 )
 
 from courseai_helpers.grading import run as run_module
-from courseai_helpers.grading import staging
+from courseai_helpers.grading import workers
 from courseai_helpers.grading.causes import CAUSES
-from courseai_helpers.grading.ledger import create_table, hold_course
+from courseai_helpers.grading.executing import Executions, Submission
+from courseai_helpers.grading.ledger import hold_course
 from courseai_helpers.grading.sandbox import SandboxError
 
 pytestmark = kernels.needs_sandbox
@@ -70,30 +71,8 @@ def read_causes(course: Path, student: str) -> dict[str, str]:
     return {cell: failure["cause"] for cell, failure in failures.items()}
 
 
-@contextlib.contextmanager
-def start_cluster(workers: int):
-    """Starts a Dask scheduler and workers, each a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    port = address.rpartition(":")[2]
-    processes = [subprocess.Popen([*dask, "--port", port], **quiet)]
-    options = ["--nthreads", "1", "--no-dashboard", "--memory-limit", "0"]
-    for _ in range(workers):
-        processes.append(subprocess.Popen([*worker, *options], **quiet))
-    try:
-        yield address
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()
-
-
 @pytest.mark.long
-def test_everywhere_the_same_scores_as_stock_nbgrader(course, tmp_path):
+def test_everywhere_the_same_scores_as_stock_nbgrader(course, monkeypatch, tmp_path):
     submit(course, "ada", double=WRONG)
     submit(course, "ben")
     submit(course, "cem", double="raise ValueError('no')", triple="triple = None")
@@ -108,7 +87,8 @@ def test_everywhere_the_same_scores_as_stock_nbgrader(course, tmp_path):
     plain = copy_course(course, tmp_path / "plain")
     result = run(plain, "nbgrader", "autograde", ASSIGNMENT)
     assert result.returncode == 0 and read_points(plain) == want, result.stdout
-    with start_cluster(workers=2) as address:
+    use_certificate(monkeypatch, tmp_path)
+    with start_cluster(tmp_path, "", "") as address:
         for number, option in enumerate(
             ["--jobs=1", "--jobs=2", f"--scheduler={address}"]
         ):
@@ -151,30 +131,27 @@ EXECUTED = []
 FAULTS = []
 
 
-def execute_with_faults(submission: staging.Submission) -> staging.Submission:
-    """Executes a submission, unless one of the faults is to happen first."""
-    EXECUTED.append(submission.student)
-    if FAULTS:
-        raise FAULTS.pop()
-    return staging.execute(submission)
+class FaultyExecutions(Executions):
+    """Executes submissions, unless one of the faults is to happen first."""
+
+    def execute(self, submission: Submission) -> dict[str, nbformat.NotebookNode]:
+        EXECUTED.append(submission.student)
+        if FAULTS:
+            raise FAULTS.pop()
+        return super().execute(submission)
 
 
 @pytest.fixture
 def grade_here(course, monkeypatch):
     """Grades in this process, where faults can be made to happen."""
-    monkeypatch.setattr(run_module, "execute", execute_with_faults)
+    monkeypatch.setattr(workers, "Executions", FaultyExecutions)
     monkeypatch.setattr(sys.modules[__name__], "EXECUTED", [])
 
     def grade_with(*faults: Exception) -> run_module.Outcome:
         FAULTS[:] = faults
-        own = run_module.prepare(course, ASSIGNMENT, sandbox=True)
-        with hold_course(course, own.engine):
-            create_table(own.engine)
-            todo = run_module.choose(own, force=False)
-            options = {"threads_per_worker": 1, "dashboard_address": None}
-            with Client(processes=False, n_workers=1, **options) as client:
-                run_module.grade_all(own, todo, client)
-        return own.outcome
+        return run_module.grade_class(
+            course, ASSIGNMENT, jobs=1, scheduler=None, force=False, sandbox=True
+        )
 
     return grade_with
 
@@ -208,24 +185,30 @@ def test_a_crash_of_the_student_s_code_is_not_tried_again(course, grade_here):
     assert not grade_here().graded and EXECUTED == ["ada"]
 
 
+DIE_ONCE = """
+import os, pathlib, signal
+from courseai_helpers.grading import executing
+died = pathlib.Path("died")
+answer = vars(executing).setdefault("answer", executing.answer_packed)  # loaded twice
+def answer_packed(submission):
+    if not died.exists():
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer(submission)
+executing.answer_packed = answer_packed
+"""
+
+
 @pytest.mark.long
 def test_the_submission_of_a_worker_that_dies_is_tried_again(
     course, monkeypatch, tmp_path
 ):
-    died = tmp_path / "died"
-
-    def die_once(submission: staging.Submission) -> staging.Submission:
-        if not died.exists():
-            died.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return staging.execute(submission)
-
-    monkeypatch.setattr(run_module, "execute", die_once)
+    use_certificate(monkeypatch, tmp_path)
+    (tmp_path / "die_once.py").write_text(DIE_ONCE)
     submit(course, "ada")
-    outcome = run_module.grade_class(
-        course, ASSIGNMENT, jobs=1, scheduler=None, force=False, sandbox=True
-    )
-    assert died.exists() and outcome.graded == ["ada"]
+    with start_cluster(tmp_path, "die_once.py") as address:
+        result = grade(course, f"--scheduler={address}")
+    assert (tmp_path / "died").exists() and "1 graded" in result.stdout
     assert read_points(course) == {"ada": FULL}
 
 
@@ -404,10 +387,45 @@ def test_the_number_of_jobs_is_a_number(course, number):
     assert result.returncode == 2 and "is not a number from 1 up" in result.stdout
 
 
+def test_who_grades_never_speaks_dask():
+    code = (
+        "import sys\n"
+        "import courseai_helpers.grading.run\n"
+        "assert not {'dask', 'distributed'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_scheduler_that_is_not_there_is_said_to_be_missing(course):
     submit(course, "ada")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    result = grade(course, f"--scheduler=tcp://127.0.0.1:{port}")
+    address = f"--scheduler=tcp://127.0.0.1:{port}"
+    result = grade(course, address, "--insecure-scheduler")
     assert result.returncode == 1 and "There is no Dask scheduler" in result.stdout
     assert "Traceback" not in result.stdout
+
+
+def test_a_scheduler_that_lets_everybody_in_is_refused(course):
+    submit(course, "ada")
+    for address in ("tcp://127.0.0.1:1", "127.0.0.1:1"):
+        result = grade(course, f"--scheduler={address}")
+        assert result.returncode == 1 and "openssl req" in result.stdout
+        assert f"{address} is not safe" in result.stdout
+    result = grade(course, "--scheduler=tls://127.0.0.1:1")
+    assert "settings name no certificate" in result.stdout
+    assert not any(read_points(course).values())
+
+
+def test_whoever_has_no_certificate_can_not_use_the_workers(
+    course, monkeypatch, tmp_path
+):
+    with monkeypatch.context() as patch, contextlib.ExitStack() as stack:
+        use_certificate(patch, tmp_path)
+        address = stack.enter_context(start_cluster(tmp_path, ""))
+        foreign = tmp_path / "foreign"
+        foreign.mkdir()
+        use_certificate(patch, foreign)
+        submit(course, "ada")
+        result = grade(course, f"--scheduler={address}")
+    assert result.returncode == 1 and "There is no Dask scheduler" in result.stdout

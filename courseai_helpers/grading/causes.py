@@ -14,6 +14,7 @@ TIME_OUT = "time-out"
 OUT_OF_MEMORY = "out of memory"
 KILLED = "killed"
 OUTPUT_FLOOD = "output flood"
+ALL = (WRONG_ANSWER, ERROR, TIME_OUT, OUT_OF_MEMORY, KILLED, OUTPUT_FLOOD)
 
 # How Python and torch say that they got no memory.
 NO_MEMORY = re.compile("MemoryError|can't allocate memory|Cannot allocate memory")

@@ -43,8 +43,16 @@ LABORATORY = "courseai_helpers.shortcut"  # see rehearsing.py
 LISTEN = "from courseai_helpers.grading.serving import listen as _; _(); del _"
 
 
+class StoppedError(Exception):
+    """Says that an execution was ended because nobody wants its result any more."""
+
+
 class SandboxedExecute(Execute):
-    """Executes all cells of a submission, whatever some of them do."""
+    """Executes all cells of a submission, whatever some of them do.
+
+    Attributes:
+        stopped: Whether `stop` was called.
+    """
 
     sandbox = Bool(
         True,
@@ -57,6 +65,8 @@ class SandboxedExecute(Execute):
         1800, help="Seconds for a notebook; cells that are left then are not run."
     ).tag(config=True)
     shutdown_kernel = "immediate"  # nothing in there is worth a farewell
+    stopped = False
+    examiner: Examiner | None = None
 
     def preprocess(self, nb, resources=None, km=None):
         """Executes the notebook in place and notes why cells failed."""
@@ -80,6 +90,13 @@ class SandboxedExecute(Execute):
             name: failure.to_dict() for name, failure in self.failures.items()
         }
         return nb, resources
+
+    def stop(self) -> None:
+        """Ends the execution before its time; called from another thread."""
+        self.stopped = True
+        for client in (self, self.examiner and self.examiner.client):
+            if client and client.km and client.km.provisioner:
+                asyncio.run(client.km.provisioner.kill())
 
     def make_examiner(self, nb: NotebookNode) -> Examiner:
         """Makes the examiner, which has the time limits of any other kernel."""
@@ -129,6 +146,8 @@ class SandboxedExecute(Execute):
         """Executes one cell; whatever happens, the next one can be executed."""
         if cell.cell_type != "code":
             return cell, resources
+        if self.stopped:
+            raise StoppedError
         self.output_bytes = 0
         if time.monotonic() > self.deadline:
             limit = f"The notebook took more than {self.submission_timeout} s."
@@ -243,6 +262,8 @@ class SandboxedExecute(Execute):
 
     def replace_kernel(self, resources: dict) -> None:
         """Starts a new kernel and brings it to where the old one was."""
+        if self.stopped:
+            raise StoppedError
         self._cleanup_kernel()
         self.km = self.create_kernel_manager()
         self.start_new_kernel()

@@ -18,7 +18,7 @@ def clean_cell(cell: NotebookNode) -> None:
         return
     cleaned = [clean_output(output) for output in cell.outputs]
     cell.outputs = [output for output in cleaned if output is not None]
-    if type(cell.execution_count) is not int:
+    if type(cell.execution_count) is not int or cell.execution_count < 0:
         cell.execution_count = None
 
 

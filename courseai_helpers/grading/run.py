@@ -1,30 +1,17 @@
 """Grades a class: sanitises here, executes anywhere, records with a single writer."""
 
-import contextlib
-import logging
 import shutil
-import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy
-from distributed import Client, Future, LocalCluster, as_completed
 from nbgrader.coursedir import CourseDirectory
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-)
-from rich.progress import Task as ProgressTask
-from rich.text import Text
 from traitlets.config import PyFileConfigLoader
 
 from courseai_helpers.grading.course import CourseError
+from courseai_helpers.grading.executing import Submission
 from courseai_helpers.grading.ledger import (
     Entry,
     create_table,
@@ -32,18 +19,18 @@ from courseai_helpers.grading.ledger import (
     read_entries,
     write_entry,
 )
+from courseai_helpers.grading.progress import show_progress
 from courseai_helpers.grading.repair import SubmissionError
 from courseai_helpers.grading.sandbox import require_hidden
 from courseai_helpers.grading.staging import (
     STEP,
     StagedAutograde,
-    Submission,
     compute_fingerprint,
-    execute,
     put_in_place,
 )
 from courseai_helpers.grading.transaction import open_transaction
 from courseai_helpers.grading.trial import require_sandbox
+from courseai_helpers.grading.workers import Workers, execute_all, open_workers
 
 # The settings that those who execute a submission have to know.
 EXECUTION = (
@@ -53,10 +40,6 @@ EXECUTION = (
     "SandboxedExecute",
     "SandboxProvisioner",
 )
-# Submissions at a time in one worker: they share the process that forks kernels, and
-# what it computes ahead. With more of them, Python's lock would hold them up.
-THREADS = 4
-RETRIES = 2  # of what failed by our own fault
 
 
 @dataclass
@@ -102,6 +85,7 @@ def grade_class(
     scheduler: str | None,
     force: bool,
     sandbox: bool,
+    insecure: bool = False,
 ) -> Outcome:
     """Grades every submission of an assignment that is not graded yet.
 
@@ -112,6 +96,7 @@ def grade_class(
         scheduler: The address of a Dask scheduler whose workers do that instead.
         force: Whether to grade anew what is graded and has not changed.
         sandbox: Whether to isolate student code; otherwise it runs with our rights.
+        insecure: Whether a scheduler may be one that anybody can connect to.
 
     Raises:
         CourseError: if the run can't start.
@@ -124,8 +109,11 @@ def grade_class(
         todo = choose(run, force)
         try:
             if todo:
-                with open_client(jobs, scheduler) as client:
-                    grade_all(run, todo, client)
+                if sandbox and not scheduler:
+                    require_sandbox()  # warms what every kernel is forked from, too
+                ways = {"sandbox": sandbox, "insecure": insecure}
+                with open_workers(jobs, scheduler, **ways) as workers:
+                    grade_all(run, todo, workers)
         finally:
             shutil.rmtree(course / STEP, ignore_errors=True)
     return run.outcome
@@ -165,102 +153,28 @@ def choose(run: ClassRun, force: bool) -> dict[str, str]:
     return todo
 
 
-@contextlib.contextmanager
-def open_client(jobs: int, scheduler: str | None) -> Iterator[Client]:
-    """Opens a connection to a Dask scheduler; one of our own, if none is named."""
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout=20)
-        except OSError as error:
-            raise CourseError(
-                f"There is no Dask scheduler at {scheduler} ({error}). Start one with "
-                "`dask scheduler` and workers with `dask worker ADDRESS --nthreads N`, "
-                "for N submissions at a time."
-            ) from error
-        with client:
-            yield client
-        return
-    # It warns of workers that take their time to end, which is no trouble.
-    logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
-    # Workers inherit this: a Ctrl-C is for this process, which stops them in order.
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        threads = max(n for n in range(1, THREADS + 1) if jobs % n == 0)
-        cluster = LocalCluster(
-            n_workers=jobs // threads,
-            threads_per_worker=threads,
-            memory_limit=0,  # the sandbox has its own
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,  # what fails is tried again or reported
-        )
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    with cluster, Client(cluster) as client:
-        yield client
-
-
-def grade_all(run: ClassRun, todo: dict[str, str], client: Client) -> None:
+def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
     """Sanitises, sends away and records one submission after another."""
-    waiting = iter(todo)
-    running = as_completed([], with_results=False)
-    students = {}
-    try:
-        client.wait_for_workers(1, timeout=60)
-    except TimeoutError:
-        raise CourseError(
-            f"The Dask scheduler at {client.scheduler.address} has no workers. Start "
-            "some with `dask worker ADDRESS --nthreads N`, for N submissions at a "
-            "time, and try again."
-        ) from None
-    if run.converter.config.SandboxedExecute.sandbox:
-        client.run(require_sandbox)  # warms what every kernel is forked from, too
-    window = 2 * sum(client.nthreads().values())
-
-    def send_next() -> None:
-        for student in waiting:
-            if future := send(run, client, student, todo[student]):
-                students[future.key] = student
-                running.add(future)
-                return
-            progress.advance(bar)
-
     with show_progress() as progress:
         bar = progress.add_task(f"Grading {run.assignment}", total=len(todo))
-        for _ in range(window):
-            send_next()
-        for future in running:
-            student = students.pop(future.key)
-            receive(run, future, student, todo[student])
+
+        def sanitise_all() -> Iterator[Submission]:
+            for student, fingerprint in todo.items():
+                if submission := sanitise(run, student, fingerprint):
+                    yield submission
+                else:
+                    progress.advance(bar)
+
+        for submission, trouble in execute_all(sanitise_all(), workers):
+            if trouble:
+                run.outcome.failed[submission.student] = trouble
+            else:
+                record(run, submission, todo[submission.student])
             progress.advance(bar)
-            send_next()
 
 
-class RateColumn(ProgressColumn):
-    """Shows how many submissions an hour are graded, and the time left."""
-
-    def render(self, task: ProgressTask) -> Text:
-        """Takes the rate from the whole run: submissions end in bursts."""
-        if not task.completed:
-            return Text("")
-        seconds = task.elapsed / task.completed
-        left = timedelta(seconds=round(seconds * task.remaining))
-        return Text(f"{3600 / seconds:.0f} an hour, {left} left")
-
-
-def show_progress() -> Progress:
-    """Returns a progress bar with the rate and the time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-    )
-
-
-def send(
-    run: ClassRun, client: Client, student: str, fingerprint: str
-) -> Future | None:
-    """Sends a submission to a worker, unless it is none."""
+def sanitise(run: ClassRun, student: str, fingerprint: str) -> Submission | None:
+    """Returns what is to be executed of a submission, unless it is none."""
     try:
         submission = run.converter.sanitise(student)
     except SubmissionError as error:
@@ -268,7 +182,7 @@ def send(
         return None
     config = run.converter.config
     submission.config = {k: dict(config[k]) for k in EXECUTION if k in config}
-    return client.submit(execute, submission, pure=False, retries=RETRIES)
+    return submission
 
 
 def refuse(run: ClassRun, student: str, entry: Entry) -> None:
@@ -278,14 +192,9 @@ def refuse(run: ClassRun, student: str, entry: Entry) -> None:
         write_entry(url, run.assignment, student, entry)
 
 
-def receive(run: ClassRun, future: Future, student: str, fingerprint: str) -> None:
-    """Records what a worker has sent back; all of it, or nothing."""
-    error = future.exception()
-    if error is not None:
-        run.outcome.failed[student] = f"{type(error).__name__}: {error}"
-        return
-    executed: Submission = future.result()
-    future.release()
+def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
+    """Records what became of a submission; all of it, or nothing."""
+    student = executed.student
     entry = Entry(fingerprint, "", executed.seconds, executed.list_failures())
     try:
         with open_transaction(run.engine) as url:

@@ -1,7 +1,7 @@
 """Runs nbgrader's autograding in three steps: sanitise, execute, record.
 
-The first and the last use the gradebook and happen where it is; the one between needs
-nothing but the submission, and can happen anywhere.
+The first and the last, which are here, use the gradebook and happen where it is; the
+one between needs nothing but the submission, and can happen anywhere.
 """
 
 import glob
@@ -10,9 +10,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -20,65 +17,16 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import find_all_files
-from traitlets.config import Config
 from traitlets.utils.importstring import import_item
 
-from courseai_helpers.grading.causes import CAUSES
 from courseai_helpers.grading.course import CourseError
 from courseai_helpers.grading.execute import SandboxedExecute
+from courseai_helpers.grading.executing import Submission
 from courseai_helpers.grading.repair import SubmissionError, refuse_odd_files
 from courseai_helpers.grading.sandbox import Limits
 
 STEP = ".grading"  # the folder where a graded submission waits for its place
 MAX_FILES = Limits.disk  # bytes
-
-
-@dataclass
-class Submission:
-    """What is sent to where it is executed, and what comes back.
-
-    Attributes:
-        student: The student's id.
-        notebooks: Name and content (JSON) of each notebook.
-        files: Path and content of each other file.
-        config: The settings of those who execute it.
-        seconds: How long it took, when it has been executed.
-    """
-
-    student: str
-    notebooks: dict[str, str]
-    files: dict[str, bytes] = field(default_factory=dict, repr=False)
-    config: dict = field(default_factory=dict, repr=False)
-    seconds: float = 0.0
-
-    def list_failures(self) -> dict[str, dict[str, str]]:
-        """Returns cause and message for each cell that failed, by its name."""
-        failures = {}
-        for content in self.notebooks.values():
-            failures |= json.loads(content)["metadata"].get(CAUSES, {})
-        return failures
-
-
-def execute(submission: Submission) -> Submission:
-    """Executes a sanitised submission, in kernels that are sandboxed if wanted."""
-    start = time.monotonic()
-    notebooks = {}
-    # For kernels without a sandbox. nbgrader's `setenv` takes it back, which a worker
-    # with several threads must not do.
-    os.environ["NBGRADER_EXECUTION"] = "autograde"
-    with tempfile.TemporaryDirectory() as directory:
-        for name, content in submission.files.items():
-            path = Path(directory, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        for name, content in submission.notebooks.items():
-            notebook = nbformat.reads(content, as_version=4)
-            resources = {"metadata": {"path": directory}}
-            preprocessor = SandboxedExecute(config=Config(submission.config))
-            notebook, _ = preprocessor.preprocess(notebook, resources)
-            notebooks[name] = nbformat.writes(notebook)
-    seconds = time.monotonic() - start
-    return Submission(submission.student, notebooks, seconds=seconds)
 
 
 class StagedAutograde(Autograde):
