@@ -44,6 +44,10 @@ c.ExecutePreprocessor.startup_timeout = 120
 # Seconds for a cell's last output to arrive; 4 is too short for a busy machine.
 c.ExecutePreprocessor.iopub_timeout = 30
 
+# Kernels that are not in a sandbox, such as those that run the solutions, listen on
+# ports of this machine. Others on it could read there what a notebook puts out.
+c.KernelManager.transport_encryption = "auto"
+
 # Time stamps would make every generated solution differ from the last.
 c.ExecutePreprocessor.record_timing = False
 

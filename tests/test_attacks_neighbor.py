@@ -1,0 +1,144 @@
+"""What another user of the machine gets while somebody grades: nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import kernels
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from nbgrader.api import Gradebook
+from neighbor import MARKER, NAME, be_neighbor, plant, watch
+from small_course import ASSIGNMENT, SOLUTIONS, make_course, submit
+
+pytestmark = [
+    kernels.needs_sandbox,
+    pytest.mark.skipif(os.geteuid() != 0, reason="Only root can be two users."),
+    pytest.mark.skipif(not shutil.which("useradd"), reason="Needs useradd."),
+]
+
+COURSEAI = "courseai_helpers.cli"
+COMMANDS = {
+    "grade": [COURSEAI, "grade", ASSIGNMENT, "--jobs=2", "--force"],
+    "autograde": ["nbgrader", "autograde", ASSIGNMENT, "--force"],
+    "report": [COURSEAI, "report", ASSIGNMENT],
+    "feedback": ["nbgrader", "generate_feedback", ASSIGNMENT, "--force"],
+    "solution": ["nbgrader", "generate_solution", "loud", "--force"],
+}
+LOUD = f"import time\nfor _ in range(40):\n    print('{MARKER.decode()}', flush=True)\n"
+
+
+@dataclass
+class Machine:
+    """A machine's shared places, and a course on it.
+
+    Attributes:
+        course: The course, which its instructor has closed to others.
+        shared: What stands for /tmp.
+        home: The instructor's home, which others may enter.
+        loot: Where planted files tell that they were run.
+    """
+
+    course: Path
+    shared: Path
+    home: Path
+    loot: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The instructor's environment."""
+        own = {"HOME": self.home, "TMPDIR": self.shared, "COURSEAI_SECRET": "x"}
+        return dict(os.environ) | {name: str(value) for name, value in own.items()}
+
+
+@pytest.fixture(scope="module")
+def machine():
+    """The machine, with a neighbor who has planted what may be run."""
+    folder = Path(tempfile.mkdtemp(prefix="courseai-neighbor-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    subprocess.run(["useradd", "--no-create-home", NAME], check=True)
+    try:
+        shared, home, loot = (folder / name for name in ("tmp", "home", "loot"))
+        for path, mode in ((shared, 0o1777), (home, 0o755), (loot, 0o1777)):
+            path.mkdir()
+            path.chmod(mode)
+        be_neighbor(plant, str(shared), str(loot))
+        yield Machine(fill(make_course(folder / "course")), shared, home, loot)
+    finally:
+        subprocess.run(["userdel", "--force", NAME], check=False)
+        shutil.rmtree(folder)
+
+
+def fill(course: Path) -> Path:
+    """Puts secrets into a course, and closes it as the guide says."""
+    marker = MARKER.decode()
+    for student in ("ada", "ben"):
+        submit(course, student, double=f"{SOLUTIONS['double']}\n# {marker}")
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        gradebook.add_student("cem", first_name=marker)
+        gradebook.add_assignment("loud")
+    path = course / "source" / "loud" / "loud.ipynb"
+    path.parent.mkdir()
+    wait = LOUD + "    time.sleep(0.2)"
+    nbformat.write(new_notebook(cells=[new_code_cell(wait)]), path)
+    course.chmod(0o700)
+    return course
+
+
+def attack(machine: Machine, module: str, *arguments: str):
+    """Runs a command, watched by the neighbor; returns what that found."""
+    command = [sys.executable, "-m", module, *arguments]
+    folders = [machine.shared, machine.home, machine.course, "/dev/shm"]
+    said, findings = watch(
+        command, machine.course, machine.environment, list(map(str, folders))
+    )
+    findings.ran.update(path.name for path in machine.loot.iterdir())
+    return said, findings
+
+
+def test_a_neighbor_gets_nothing(machine, show_table):
+    rows = [f"{'while it runs':12}  listens  opened  files  heard  ran"]
+    got = {}
+    for name, command in COMMANDS.items():
+        said, found = attack(machine, *command)
+        assert "rror" not in said and "Traceback" not in said, said
+        # Kernels without a sandbox, which run no student's code, need ports. What
+        # they say is encrypted.
+        listening = found.sockets if name != "solution" else set()
+        kinds = (listening, found.processes, found.files, found.heard, found.ran)
+        rows.append(f"{name:12} {'  '.join(f'{len(kind):6}' for kind in kinds)}")
+        got |= {name: found} if any(kinds) or found.arguments else {}
+    show_table("\n".join(rows))
+    assert not got, got
+    assert (machine.course / "autograded" / "ben").is_dir()
+
+
+def test_the_neighbor_would_find_what_is_there(machine):
+    secret = machine.shared / "secret.txt"
+    secret.write_bytes(MARKER)
+    planted = str(machine.shared / "dask-scratch-space")
+    code = (
+        "import socket, sys, time\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        f"sys.path.insert(0, {planted!r})\n"
+        "import nbformat\n"
+        "time.sleep(2)"
+    )
+    try:
+        said, found = watch(
+            [sys.executable, "-c", code, MARKER.decode()],
+            machine.course,
+            machine.environment,
+            [str(machine.shared)],
+        )
+        assert found.sockets and found.files == {str(secret)} and found.arguments, said
+        assert "dask-scratch-space-nbformat.py" in os.listdir(machine.loot)
+    finally:
+        secret.unlink()
+        for path in machine.loot.iterdir():
+            path.unlink()
