@@ -7,6 +7,7 @@ from pathlib import Path
 from courseai_helpers.errors import CourseError
 from courseai_helpers.lms_commands import add_lms_commands
 from courseai_helpers.machine_commands import add_machine_commands
+from courseai_helpers.printing import say
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,7 +91,7 @@ def run_build(options: argparse.Namespace) -> int:
     if stale := find_stale(Path.cwd()):
         stale = "\n  ".join(stale)
         return fail(f"Stale, run `courseai build` and commit:\n  {stale}")
-    print("release/ and solutions/ are up to date.")
+    say("release/ and solutions/ are up to date.")
     return 0
 
 
@@ -122,7 +123,7 @@ def run_grade(options: argparse.Namespace) -> int:
         sandbox=not options.no_sandbox,
         insecure=options.insecure_scheduler,
     )
-    print(outcome.describe())
+    say(outcome.describe())
     return 1 if outcome.failed else 0
 
 
@@ -131,7 +132,7 @@ def run_report(options: argparse.Namespace) -> int:
     from courseai_helpers.grading.report import write_report
 
     for path in write_report(Path.cwd(), options.assignment):
-        print(f"Wrote {path.relative_to(Path.cwd())}")
+        say(f"Wrote {path.relative_to(Path.cwd())}")
     return 0
 
 
@@ -152,7 +153,7 @@ def explain_missing(module: str | None) -> str:
 
 def fail(message: str) -> int:
     """Prints a message on stderr and returns the exit code for failure."""
-    print(message, file=sys.stderr)
+    say(message, sys.stderr)
     return 1
 
 

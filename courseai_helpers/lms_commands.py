@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from courseai_helpers.printing import say
+
 
 def add_lms_commands(commands: argparse._SubParsersAction) -> None:
     """Adds the commands to those of `courseai`."""
@@ -95,7 +97,7 @@ def run_import_roster(options: argparse.Namespace) -> int:
     plan = import_roster(
         Path.cwd(), options.file, id_column=options.id_column, dry_run=options.dry_run
     )
-    print(plan.describe())
+    say(plan.describe())
     print_end(options.dry_run)
     return 0
 
@@ -112,7 +114,7 @@ def run_import_submissions(options: argparse.Namespace) -> int:
         force=options.force,
         dry_run=options.dry_run,
     )
-    print(result.describe())
+    say(result.describe())
     print_end(options.dry_run)
     return 1 if result.problems else 0
 
@@ -120,7 +122,7 @@ def run_import_submissions(options: argparse.Namespace) -> int:
 def print_end(dry_run: bool) -> None:
     """Says that nothing was changed, if that is so."""
     if dry_run:
-        print("This was a dry run: nothing was changed.")
+        say("This was a dry run: nothing was changed.")
 
 
 def run_export(options: argparse.Namespace) -> int:
@@ -138,5 +140,5 @@ def run_export(options: argparse.Namespace) -> int:
             )
         settings["feedback"] = True
     for notice in export_grades(Path.cwd(), options.form, **settings):
-        print(notice)
+        say(notice)
     return 0

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from courseai_helpers.printing import say
+
 
 def add_machine_commands(commands: argparse._SubParsersAction) -> None:
     """Adds the commands to those of `courseai`."""
@@ -45,7 +47,7 @@ def run_fetch(options: argparse.Namespace) -> int:
     else:
         lines = fetch_all()
     for line in lines:
-        print(line, flush=True)
+        say(line)
     return 0
 
 
@@ -59,5 +61,5 @@ def run_doctor(options: argparse.Namespace) -> int:
 
         checks = list_instructor_checks(Path.cwd())
     findings = run_checks(checks)
-    print(describe(findings))
+    say(describe(findings))
     return 1 if any(finding.state == "problem" for finding in findings) else 0

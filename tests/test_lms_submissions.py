@@ -320,7 +320,7 @@ def test_names_from_students_do_not_reach_the_terminal_as_they_are(course, capsy
     files = {"ben/\x1b[2J\x07.txt": "x", f"ben/{NOTEBOOK}": make_notebook("b")}
     assert import_files(files) == 1
     out = capsys.readouterr().out
-    assert "\x1b" not in out and "?[2J?.txt: Its name has control" in out
+    assert "\x1b" not in out and r"\x1b[2J\x07.txt: Its name has control" in out
     assert read("ben") == make_notebook("b")
 
 

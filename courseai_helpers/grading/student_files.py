@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from courseai_helpers.errors import CourseError
+from courseai_helpers.printing import make_printable
 
 MAX_NAME = 1000  # characters, folders included
 MAX_FILES = 5_000  # in a folder that is copied, folders in it included
@@ -48,7 +49,7 @@ class Copied:
 
 def show(text: str) -> str:
     """Returns a name that is safe to print, whatever a student has put into it."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return make_printable(text)
 
 
 def check_name(name: PurePosixPath) -> None:

@@ -24,6 +24,7 @@ from courseai_helpers.grading.lms.settings import (
     require_gradebook,
 )
 from courseai_helpers.grading.staging import put_in_place
+from courseai_helpers.printing import make_printable
 
 TIMESTAMP = "timestamp.txt"
 STAGING = ".importing"  # on the disk of the submissions, so that moving is renaming
@@ -96,10 +97,7 @@ class Import:
             f"leave; {problems} problems."
         )
         lines += [f"Problem: {problem}" for problem in self.problems]
-        # Names come from students: no control sequence of theirs gets to a terminal.
-        return "\n".join(
-            "".join(c if c.isprintable() else "?" for c in line) for line in lines
-        )
+        return "\n".join(map(make_printable, lines))  # names come from students
 
 
 def import_submissions(

@@ -1,0 +1,44 @@
+"""Prints what others have written without letting it command the terminal."""
+
+import sys
+import unicodedata
+from typing import TextIO
+
+# Invisible, but parts of words in some scripts and of some pictures in text.
+_JOINERS = "\u200c\u200d"
+# Escape sequences begin with a control character (Cc); others of these turn the
+# direction of writing (in Cf), begin a line (Zl, Zp) or can't be encoded (Cs).
+_COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def is_command(character: str) -> bool:
+    """Tells whether a character does something to a terminal or page but be there."""
+    return character not in _JOINERS and unicodedata.category(character) in _COMMANDS
+
+
+def make_printable(text: object) -> str:
+    r"""Returns a text as one line that shows itself and does nothing else.
+
+    Args:
+        text: Anything; what would command a terminal is written as in a Python string,
+            such as \x1b.
+    """
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if is_command(character)
+        else character
+        for character in str(text)
+    )
+
+
+def make_lines_printable(text: object) -> str:
+    """Returns a text of our own lines, which may quote others', to be printed."""
+    return "\n".join(map(make_printable, str(text).split("\n")))
+
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """Prints a text; each `courseai` command does it here."""
+    file = file or sys.stdout
+    lines = make_lines_printable(text)
+    encoding = file.encoding or "utf-8"  # what a terminal can't show is shown as "?"
+    print(lines.encode(encoding, "replace").decode(encoding), file=file, flush=True)
