@@ -1,6 +1,5 @@
 """Reports on a graded class: one HTML page and one table as CSV."""
 
-import csv
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from courseai_helpers.grading.charts import draw_items, draw_scores, embed
 from courseai_helpers.grading.course import CourseError
 from courseai_helpers.grading.items import Item, analyse_items
 from courseai_helpers.grading.ledger import Entry, create_table, read_entries
+from courseai_helpers.grading.lms.tables import write_table
 from courseai_helpers.grading.run import ClassRun, prepare
 
 FOLDER = "reports"
@@ -59,7 +59,7 @@ def write_report(course: Path, assignment: str) -> list[Path]:
     folder.mkdir(exist_ok=True)
     page, table = folder / f"{assignment}.html", folder / f"{assignment}.csv"
     page.write_text(make_page(assignment, results), encoding="utf-8")
-    write_table(table, results)
+    write_table(table, make_rows(results))
     return [page, table]
 
 
@@ -168,15 +168,11 @@ def find_troubled(entries: dict[str, Entry]) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def write_table(path: Path, results: ClassResults) -> None:
-    """Writes a row per student: the total, the seconds, the points for each cell."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["student", "total", "seconds", *results.cells])
-        for student, row in zip(results.students, results.points, strict=True):
-            entry = results.entries.get(student, Entry(""))
-            # A spreadsheet takes what begins with one of these for a formula.
-            name = f"'{student}" if student[:1] in "=+-@" else student
-            total = f"{row.sum():g}"
-            points = [f"{value:g}" for value in row]
-            writer.writerow([name, total, f"{entry.seconds:.1f}", *points])
+def make_rows(results: ClassResults) -> list[list[str]]:
+    """Returns a row per student: the total, the seconds, the points for each cell."""
+    rows = [["student", "total", "seconds", *results.cells]]
+    for student, row in zip(results.students, results.points, strict=True):
+        entry = results.entries.get(student, Entry(""))
+        points = [f"{value:g}" for value in row]
+        rows.append([student, f"{row.sum():g}", f"{entry.seconds:.1f}", *points])
+    return rows

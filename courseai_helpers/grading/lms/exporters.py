@@ -20,7 +20,6 @@ from courseai_helpers.grading.lms.settings import (
     read_settings,
     require_gradebook,
 )
-from courseai_helpers.grading.lms.tables import guard
 
 
 class CanvasExporter(LmsExporter):
@@ -40,7 +39,7 @@ class CanvasExporter(LmsExporter):
             identifiers = [person.lms_user_id, person.sis_user_id, person.sis_login_id]
             check_identifiers(person, identifiers, "Canvas id, SIS id or SIS login")
             name = f"{person.last_name}, {person.first_name}".strip(", ")
-            row = [guard(name or person.student), *identifiers, guard(person.section)]
+            row = [name or person.student, *identifiers, person.section]
             found = [results.get((person.student, a.name)) for a in assignments]
             rows.append([*row, *(format_points(r.points) if r else "" for r in found)])
         return rows
@@ -94,12 +93,12 @@ class MoodleExporter(LmsExporter):
         for person in people:
             identifier = getattr(person, self.keys[key])
             check_identifiers(person, [identifier], key)
-            row = [identifier, guard(person.first_name), guard(person.last_name)]
+            row = [identifier, person.first_name, person.last_name]
             for assignment in assignments:
                 result = results.get((person.student, assignment.name))
                 row.append(format_points(result.points) if result else "")
                 if self.feedback:
-                    row.append(guard(result.comments) if result else "")
+                    row.append(result.comments if result else "")
             rows.append(row)
         return rows
 

@@ -4,7 +4,7 @@ from nbgrader.api import Student
 
 from courseai_helpers.errors import CourseError
 from courseai_helpers.grading.lms.roster import Person, Roster
-from courseai_helpers.grading.lms.tables import FORMULA_STARTS
+from courseai_helpers.grading.lms.tables import guard
 
 
 def match(
@@ -52,7 +52,7 @@ def check_identifiers(person: Person, identifiers: list[str], names: str) -> Non
             "own export as --roster, or enter it with `courseai import roster FILE`."
         )
     for identifier in identifiers:
-        if identifier.startswith(FORMULA_STARTS):
+        if guard(identifier) != identifier:
             raise CourseError(
                 f"{person.student} has {identifier!r} as {names}, which a spreadsheet "
                 "would run as a formula. Correct it in the roster."

@@ -2,15 +2,19 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from courseai_helpers.errors import CourseError
+from courseai_helpers.printing import is_command
 from courseai_helpers.storage import store
 
-# A spreadsheet takes a cell that begins so for a formula, and may run it.
+# A spreadsheet takes a cell that begins so for a formula, and may run it; one that has
+# other separators than commas also does so with what follows one of them in a cell.
 # Source: https://owasp.org/www-community/attacks/CSV_Injection
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_START = r"(^|[,;|\t\r\n])"
+_FORMULA = r"(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -61,24 +65,24 @@ def unguard(cell: str) -> str:
     """Returns a cell without what keeps it from being taken for a formula."""
     if cell.startswith('="') and cell.endswith('"'):  # as Canvas does it
         return cell[2:-1]
-    if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS):
-        return cell[1:]
-    return cell
+    return re.sub(rf"{_START}'{_FORMULA}", r"\1", cell)
 
 
 def guard(cell: str) -> str:
-    """Returns a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell
+    """Returns a cell of which no spreadsheet takes any part for a formula."""
+    plain = "".join(c for c in cell if c in "\t\n" or not is_command(c))
+    return re.sub(f"{_START}{_FORMULA}", r"\1'", plain)
 
 
 def write_table(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    """Writes a CSV file in UTF-8, whole or not at all.
+    """Writes a CSV file in UTF-8, whole or not at all; no cell of it is a formula.
 
     Raises:
         CourseError: if it can't be written.
     """
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    writer = csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    writer.writerows([guard(str(cell)) for cell in row] for row in rows)
     try:
         store(path, text.getvalue().encode())
     except OSError as error:
