@@ -2,6 +2,13 @@
 
 c = get_config()  # noqa: F821 - nbgrader puts it there
 
+# No file's name and no message of a student's commands the terminal that shows the log.
+c.NbGrader.logging_config = {
+    "formatters": {
+        "console": {"class": "courseai_helpers.grading.logs.PrintableFormatter"}
+    }
+}
+
 # Names the course in the exchange and in the gradebook.
 c.CourseDirectory.course_id = "courseai"
 
@@ -88,8 +95,18 @@ c.Autograde.autograde_preprocessors = [
     "nbgrader.preprocessors.LimitOutput",
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
+    "courseai_helpers.grading.harmless.HarmlessNotebook",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
+
+# The Formgrader shows what students wrote on a page that may do all that an instructor
+# may: nothing of it may run there.
+c.HTMLExporter.preprocessors = ["courseai_helpers.grading.harmless.HarmlessNotebook"]
+c.HTMLExporter.filters = {
+    "markdown2html": "courseai_helpers.grading.cleaning.render_markdown",
+    "clean_html": "courseai_helpers.grading.cleaning.clean_html",
+}
+c.HTMLExporter.sanitize_html = True
 
 # A page with score and message per property, in which nothing of a submission can run.
 c.GenerateFeedback.exporter_class = "courseai_helpers.grading.feedback.FeedbackExporter"

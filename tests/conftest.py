@@ -32,6 +32,7 @@ LONGEST = (
     "test_class_run.py",
     "test_bank_examiner.py",
     "test_attacks.py",
+    "test_attacks_page.py",
     "test_guides.py",
     "test_notebook.py",
     "test_bank_sample.py",

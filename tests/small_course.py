@@ -28,12 +28,17 @@ c.SandboxProvisioner.memory = 2**29
 """
 
 
-def make_course(course: Path) -> Path:
-    """Makes a course directory with the small assignment, generated."""
+def make_course(course: Path, *more: nbformat.NotebookNode) -> Path:
+    """Makes a course directory with the small assignment, generated.
+
+    Args:
+        course: The folder to make.
+        *more: Cells to have before the others.
+    """
     course.mkdir()
     settings = (ROOT / "nbgrader_config.py").read_text()
     (course / "nbgrader_config.py").write_text(settings + SETTINGS)
-    cells = []
+    cells = [*more]
     for name, source in SOLUTIONS.items():
         marked = f"### BEGIN SOLUTION\n{source}\n### END SOLUTION"
         cells.append(make_cell(name, marked, solution=True))

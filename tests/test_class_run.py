@@ -359,6 +359,12 @@ def test_without_a_sandbox_nothing_runs_unless_asked_to(course, monkeypatch, tmp
     assert read_points(course)["ada"] == FULL
 
 
+def drop_line(path: Path, word: str) -> None:
+    """Takes the lines with a word out of a file."""
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if word not in line))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -371,6 +377,10 @@ def test_without_a_sandbox_nothing_runs_unless_asked_to(course, monkeypatch, tmp
         (
             lambda course: (course / "nbgrader_config.py").write_text(""),
             "without a sandbox. Take that line",
+        ),
+        (
+            lambda course: drop_line(course / "nbgrader_config.py", "HarmlessNotebook"),
+            "in the browser of who looks at it. Take that line",
         ),
     ],
 )

@@ -15,7 +15,9 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from courseai_helpers.errors import CourseError
+from courseai_helpers.grading.names import explain_bad_id, explain_bad_name
 from courseai_helpers.grading.originals import Original, read_originals
+from courseai_helpers.printing import make_printable
 
 AUDIT = "courseai_audit"
 TAGS = ("raises-exception", "skip-execution")
@@ -28,11 +30,13 @@ class RepairSubmission(NbGraderPreprocessor):
         """Repairs the notebook in place and leaves an audit note if it had to.
 
         Raises:
-            SubmissionError: if a file of the submission must not be read.
+            SubmissionError: if a file of the submission must not be read, or what its
+                student is called must not be shown.
         """
         refuse_odd_files(Path(resources["metadata"]["path"]))
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
+            refuse_odd_names(gradebook, names["student"])
             originals = read_originals(
                 gradebook, names["notebook"], names["assignment"], self.config
             )
@@ -57,11 +61,33 @@ def refuse_odd_files(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         link = path.is_symlink()
         if link or not (path.is_file() or path.is_dir()):
+            kind = "a symbolic link" if link else "no file"
             raise SubmissionError(
-                f"{path.name} is {'a symbolic link' if link else 'no file'}. Nothing "
-                "of this submission was graded: take it away, or ask the student to "
-                "submit again."
+                f"{make_printable(path.name)} is {kind}. Nothing of this submission "
+                "was graded: take it away, or ask the student to submit again."
             )
+
+
+def refuse_odd_names(gradebook: Gradebook, student: str) -> None:
+    """Looks at what a student is called, before that is shown on a page.
+
+    `nbgrader autograde` has entered the id by now; it is taken out, if nothing but that
+    is known of it.
+
+    Raises:
+        SubmissionError: if it could act there.
+    """
+    if reason := explain_bad_id(student):
+        if not any(
+            grade.auto_score is not None or grade.manual_score is not None
+            for submission in gradebook.student_submissions(student)
+            for notebook in submission.notebooks
+            for grade in notebook.grades
+        ):
+            gradebook.remove_student(student)
+        raise SubmissionError(reason)
+    if reason := explain_bad_name(gradebook, student):
+        raise SubmissionError(reason)
 
 
 def repair(nb: NotebookNode, originals: dict[str, Original]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from courseai_helpers.grading.ledger import (
     read_entries,
     write_entry,
 )
+from courseai_helpers.grading.names import explain_bad_id, explain_bad_name
 from courseai_helpers.grading.progress import show_progress
 from courseai_helpers.grading.repair import SubmissionError
 from courseai_helpers.grading.sandbox import require_hidden
@@ -55,12 +56,19 @@ class Outcome:
         """Says in some lines what was done and what was not, and why."""
         lines = [f"{len(self.graded)} graded, {len(self.skipped)} graded before."]
         for student, reason in self.refused.items():
-            lines.append(f"{student} can't be graded: {reason}")
+            lines.append(f"{quote(student)} can't be graded: {quote(reason)}")
         for student, reason in self.failed.items():
-            lines.append(f"{student} was not graded, by no fault of theirs: {reason}")
+            lines.append(
+                f"{student} was not graded, by no fault of theirs: {quote(reason)}"
+            )
         if self.failed:
             lines.append("Run the same command again to grade what was not.")
         return "\n".join(lines)
+
+
+def quote(text: str) -> str:
+    """Returns what others have said; its further lines can't pass for ours."""
+    return text.replace("\n", "\n    ")
 
 
 @dataclass
@@ -141,7 +149,11 @@ def choose(run: ClassRun, force: bool) -> dict[str, str]:
     """Returns the fingerprints of what has to be graded; notes the rest as skipped."""
     known = {} if force else read_entries(run.engine, run.assignment)
     todo = {}
-    for student, folder in run.converter.list_submissions().items():
+    submissions = run.converter.list_submissions()
+    run.outcome.refused.update(find_odd_names(run, submissions))
+    for student, folder in submissions.items():
+        if student in run.outcome.refused:
+            continue
         fingerprint = compute_fingerprint(folder)
         entry = known.get(student)
         if entry is None or entry.fingerprint != fingerprint:
@@ -151,6 +163,19 @@ def choose(run: ClassRun, force: bool) -> dict[str, str]:
         else:
             run.outcome.skipped.append(student)
     return todo
+
+
+def find_odd_names(run: ClassRun, students: Iterable[str]) -> dict[str, str]:
+    """Returns the students who can't be graded for what they are called, with reasons.
+
+    It is not kept: whoever corrects a name wants the submission graded then.
+    """
+    with run.converter.open_gradebook() as gradebook:
+        reasons = {
+            student: explain_bad_id(student) or explain_bad_name(gradebook, student)
+            for student in students
+        }
+    return {student: reason for student, reason in reasons.items() if reason}
 
 
 def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:

@@ -22,11 +22,17 @@ from traitlets.utils.importstring import import_item
 from courseai_helpers.grading.course import CourseError
 from courseai_helpers.grading.execute import SandboxedExecute
 from courseai_helpers.grading.executing import Submission
+from courseai_helpers.grading.harmless import HarmlessNotebook
 from courseai_helpers.grading.repair import SubmissionError, refuse_odd_files
 from courseai_helpers.grading.sandbox import Limits
 
 STEP = ".grading"  # the folder where a graded submission waits for its place
 MAX_FILES = Limits.disk  # bytes
+# The steps without which nothing is graded, and what would happen then.
+REQUIRED = {
+    SandboxedExecute: "student code would run without a sandbox",
+    HarmlessNotebook: "student code would run in the browser of who looks at it",
+}
 
 
 class StagedAutograde(Autograde):
@@ -38,13 +44,14 @@ class StagedAutograde(Autograde):
         self.exporter = self.exporter_class(parent=self, config=self.config)
         names = self.autograde_preprocessors
         steps = [import_item(name) if isinstance(name, str) else name for name in names]
-        if SandboxedExecute not in steps:
-            raise CourseError(
-                "nbgrader_config.py does not name courseai_helpers.grading.execute."
-                "SandboxedExecute among c.Autograde.autograde_preprocessors, so that "
-                "student code would run without a sandbox. Take that line from the "
-                "course's own nbgrader_config.py."
-            )
+        for step, harm in REQUIRED.items():
+            if step not in steps:
+                raise CourseError(
+                    f"nbgrader_config.py does not name {step.__module__}."
+                    f"{step.__name__} among c.Autograde.autograde_preprocessors, so "
+                    f"that {harm}. Take that line from the course's own "
+                    "nbgrader_config.py."
+                )
         place = steps.index(SandboxedExecute)
         self.first_steps = [*self.sanitize_preprocessors, *steps[:place]]
         self.last_steps = steps[place + 1 :]
@@ -110,6 +117,8 @@ class StagedAutograde(Autograde):
             resources = self.init_single_notebook_resources(str(path))
             try:
                 content, _ = self.exporter.from_filename(str(path), resources=resources)
+            except SubmissionError:
+                raise
             except Exception as error:  # nbformat, JSON, nbgrader: each has its own
                 reason = f"{type(error).__name__}: {error}"
                 raise SubmissionError(f"{path.name} can't be read: {reason}") from error

@@ -9,6 +9,7 @@ from nbgrader.utils import parse_utc
 
 from courseai_helpers.errors import CourseError
 from courseai_helpers.grading.lms.tables import read_table
+from courseai_helpers.grading.names import escape_name
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,8 @@ def make_person(form: str, entry: dict[str, str], path: Path) -> Person:
     if name and not entry.get("last_name"):
         first, last = split_name(name, sorted_by_last=form == "canvas")
         entry |= {"first_name": first, "last_name": last}
+    for title in ("first_name", "last_name"):
+        entry[title] = escape_name(entry.get(title, ""))
     if "participant" in entry:
         entry["participant"] = entry["participant"].rpartition(" ")[2]
     if entry.get("submitted"):
