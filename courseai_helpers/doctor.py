@@ -200,11 +200,11 @@ def check_weights() -> Iterator[Finding]:
 
 def check_photos() -> Iterator[Finding]:
     """Checks that the photos from the web are kept here."""
-    from courseai_helpers import photos
     from courseai_helpers.fetch import list_web_photos
+    from courseai_helpers.photo_cache import read_kept
 
     wanted = list_web_photos()
-    missing = [name for name in wanted if not photos.read_kept(wanted[name].url)]
+    missing = [name for name in wanted if not read_kept(wanted[name].url)]
     if not missing:
         yield Finding("photos", "ok", f"all {len(wanted)} from the web are kept")
         return

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from courseai_helpers import photos, weights
+from courseai_helpers import photo_cache, photos, weights
 from courseai_helpers.decoding import ImageError, decode
 from courseai_helpers.downloads import DownloadError, is_offline
 from courseai_helpers.errors import CourseError
@@ -40,10 +40,10 @@ def fetch_all() -> Iterator[str]:
             store(weights.find_place(), weights.download())
         yield f"{where}: ResNet-18's weights, {weights.find_place()}"
         for name, photo in list_web_photos().items():
-            where = "is kept already" if photos.read_kept(photo.url) else "fetched"
+            where = "is kept already" if photo_cache.read_kept(photo.url) else "fetched"
             if where == "fetched":
                 data, _ = photos.download(photo.url)
-                store(photos.find_place(photo.url), data)
+                photo_cache.keep(photo.url, data)
             yield f"{where}: the photo {name!r}"
 
 
@@ -86,7 +86,7 @@ def write_pack(path: Path) -> Iterator[str]:
     files = {WEIGHTS: weights.read_kept()}
     names = list_web_photos()
     for name, photo in names.items():
-        files[f"photos/{name}"] = photos.read_kept(photo.url)
+        files[f"photos/{name}"] = photo_cache.read_kept(photo.url)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     partial = path.with_name(f"{path.name}.partial")
     with explain("packed"):
@@ -110,7 +110,7 @@ def find_missing() -> list[str]:
     return missing + [
         f"the photo {name!r}"
         for name, photo in list_web_photos().items()
-        if not photos.read_kept(photo.url)
+        if not photo_cache.read_kept(photo.url)
     ]
 
 
@@ -144,7 +144,7 @@ def install_pack(path: Path) -> Iterator[str]:
         store(weights.find_place(), files[WEIGHTS])
         yield f"taken over: ResNet-18's weights, {weights.find_place()}"
         for name, photo in list_web_photos().items():
-            store(photos.find_place(photo.url), files[f"photos/{name}"])
+            photo_cache.keep(photo.url, files[f"photos/{name}"])
             yield f"taken over: the photo {name!r}"
 
 

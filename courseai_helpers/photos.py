@@ -1,6 +1,5 @@
 """Photos by name and by web address, kept on disk, with a way out offline."""
 
-import hashlib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +10,8 @@ from courseai_helpers.decoding import ImageError, decode, load_image
 from courseai_helpers.downloads import DownloadError, fetch, is_offline
 from courseai_helpers.gallery import GALLERY
 from courseai_helpers.notices import show_notice
-from courseai_helpers.storage import find_cache, store
+from courseai_helpers.photo_cache import keep, read_kept
+from courseai_helpers.storage import find_cache
 
 MAX_BYTES = 20_000_000
 MAX_SECONDS = 30.0
@@ -64,6 +64,7 @@ def load_image_from_url(url: str) -> Image.Image:
     """Loads a picture from the web; what was fetched once is kept and found again.
 
     It is kept in the directory that COURSEAI_CACHE names, by default the user's cache.
+    What other users may have put there is not taken, but fetched anew.
 
     Args:
         url: The http or https address of the picture itself.
@@ -75,11 +76,8 @@ def load_image_from_url(url: str) -> Image.Image:
         ImageError: If it is neither kept nor to be had: no connection, an error status,
             more than 20 MB or 30 seconds, no picture, or COURSEAI_OFFLINE=1.
     """
-    path = find_place(url)
-    try:
-        return load_image(path)
-    except ImageError:
-        pass  # not there yet, or damaged: fetched anew
+    if data := read_kept(url):
+        return load_image(data)
     if is_offline():
         raise ImageError(
             f"{url} is not fetched, because COURSEAI_OFFLINE forbids the network. "
@@ -87,26 +85,10 @@ def load_image_from_url(url: str) -> Image.Image:
         )
     data, image = download(url)
     try:
-        store(path, data)
+        keep(url, data)
     except OSError as error:
-        _tell_not_kept(path.parent, error.strerror)
+        _tell_not_kept(find_cache(), error.strerror)
     return image
-
-
-def find_place(url: str) -> Path:
-    """Returns where the picture of a web address is kept."""
-    key = hashlib.sha256(str(url).encode(errors="replace")).hexdigest()
-    return find_cache() / f"{key}.image"
-
-
-def read_kept(url: str) -> bytes:
-    """Returns the picture that is kept; nothing if it is missing or damaged."""
-    try:
-        data = find_place(url).read_bytes()
-        decode(data, url)
-    except (OSError, ImageError):
-        return b""
-    return data
 
 
 def download(url: str) -> tuple[bytes, Image.Image]:

@@ -11,7 +11,7 @@ import pytest
 from local_server import find_closed_port, serve
 from PIL import Image
 
-from courseai_helpers import downloads, gallery, photos, storage, weights
+from courseai_helpers import downloads, gallery, photo_cache, photos, storage, weights
 from courseai_helpers.cli import main
 
 WEIGHTS = b"weights that stand for the published ones" * 1000
@@ -49,6 +49,7 @@ def move_to(place: Path, monkeypatch) -> None:
     """Continues on a computer that keeps its files in another place."""
     monkeypatch.setenv("TORCH_HOME", str(place / "torch"))
     monkeypatch.setenv("COURSEAI_CACHE", str(place / "photos"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(place / "notes"))
 
 
 def list_kept(place: Path) -> list[bytes]:
@@ -58,7 +59,7 @@ def list_kept(place: Path) -> list[bytes]:
 def test_everything_is_fetched_once(web, tmp_path, capsys):
     assert main(["fetch"]) == 0
     assert capsys.readouterr().out.count("fetched: ") == 3
-    assert weights.read_kept() == WEIGHTS and len(list_kept(tmp_path / "first")) == 3
+    assert weights.read_kept() == WEIGHTS and len(list_kept(tmp_path / "first")) == 4
     assert main(["fetch"]) == 0
     assert capsys.readouterr().out.count("is kept already") == 3
     assert len(web.requests) == 3
@@ -67,7 +68,7 @@ def test_everything_is_fetched_once(web, tmp_path, capsys):
 def test_what_is_damaged_is_fetched_anew(web, tmp_path):
     main(["fetch"])
     weights.find_place().write_bytes(b"damaged")
-    photos.find_place(gallery.GALLERY["car"].url).write_bytes(b"damaged")
+    photo_cache.find_place(gallery.GALLERY["car"].url).write_bytes(b"damaged")
     assert main(["fetch"]) == 0 and len(web.requests) == 5
     assert b"damaged" not in list_kept(tmp_path / "first")
 

@@ -37,6 +37,7 @@ ONLINE = [name for name, photo in GALLERY.items() if photo.url]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An online computer with an empty cache and no proxy."""
     monkeypatch.setenv("COURSEAI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "notes"))
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv("COURSEAI_OFFLINE", raising=False)
     monkeypatch.setattr(downloads, "_silent_since", {})
@@ -573,7 +574,7 @@ def check_that_it_ends(url: str) -> None:
     start = time.monotonic()
     with pytest.raises(ImageError, match="comes too slowly|does not answer"):
         load_image_from_url(url)
-    assert 0.4 < time.monotonic() - start < 3
+    assert 0.4 < time.monotonic() - start < 8  # less than the longest silence
 
 
 def test_no_connection_and_no_host_are_reported():
