@@ -52,8 +52,11 @@ def colab_cell(root) -> str:
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory) -> Path:
-    """A Python that has pip, and not the course's package."""
-    folder = tmp_path_factory.mktemp("colab")
+    return make_bare_python(tmp_path_factory.mktemp("colab"))
+
+
+def make_bare_python(folder: Path) -> Path:
+    """Makes a Python that has pip, and not the course's package."""
     command = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
     subprocess.run(command, check=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -61,14 +64,15 @@ def bare_python(tmp_path_factory) -> Path:
     return folder / "bin" / "python"
 
 
-def make_wheel(folder: Path) -> None:
+def make_wheel(folder: Path, version: str = "0.1.0") -> None:
     """Makes a wheel by the package's name that holds next to nothing."""
-    info = "courseai_helpers-0.1.0.dist-info"
-    with zipfile.ZipFile(folder / "courseai_helpers-0.1.0-py3-none-any.whl", "w") as w:
-        w.writestr("courseai_helpers/__init__.py", "")
+    info = f"courseai_helpers-{version}.dist-info"
+    name = f"courseai_helpers-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(folder / name, "w") as w:
+        w.writestr("courseai_helpers/__init__.py", f"version = {version!r}")
         w.writestr(
             f"{info}/METADATA",
-            "Metadata-Version: 2.1\nName: courseai-helpers\nVersion: 0.1.0\n"
+            f"Metadata-Version: 2.1\nName: courseai-helpers\nVersion: {version}\n"
             "Requires-Dist: torch==0.0.0\n",
         )
         w.writestr(
@@ -103,6 +107,17 @@ def test_on_colab_the_cell_installs_the_wheel_that_was_uploaded(
     (tmp_path / "courseai_helpers-0.1.0-py3-none-any.whl").unlink()
     again = run_code(bare_python, tmp_path, COLAB + colab_cell)
     assert again.returncode == 0, again.stderr
+
+
+def test_on_colab_the_newest_of_several_wheels_is_installed(
+    colab_cell, tmp_path_factory, tmp_path
+):
+    python = make_bare_python(tmp_path_factory.mktemp("newest"))
+    for version in ("0.9.0", "0.10.0", "0.2.0"):
+        make_wheel(tmp_path, version)
+    code = f"{COLAB}{colab_cell}\nimport courseai_helpers as c\nprint(c.version)"
+    result = run_code(python, tmp_path, code)
+    assert (result.returncode, result.stdout) == (0, "0.10.0\n"), result.stderr
 
 
 def test_anywhere_else_the_cell_does_nothing(colab_cell, bare_python, tmp_path):
