@@ -3,9 +3,14 @@
 There is no cluster here: what a file says can be checked, not what comes of it.
 """
 
+import copy
+import os
 import re
+import subprocess
 import tomllib
+from types import SimpleNamespace
 
+import dask
 import pytest
 import yaml
 from conftest import ASSIGNMENT
@@ -72,14 +77,19 @@ def values(files):
 
 @pytest.fixture(scope="module")
 def pods(files) -> dict[str, dict]:
-    """The pods of the Dask cluster."""
-    spec = files["grading.yaml"][0]["spec"]
-    return {name: spec[name]["spec"] for name in ("worker", "scheduler")}
+    """The pods that grade, by their component."""
+    return {
+        item["spec"]["template"]["metadata"]["labels"]["component"]: item["spec"][
+            "template"
+        ]["spec"]
+        for item in files["grading.yaml"]
+        if item["kind"] == "Deployment"
+    }
 
 
-def run_config(source: str, **names) -> Config:
-    """Runs a settings file and returns what it set."""
-    config = Config()
+def run_config(source: str, config: Config | None = None, **names) -> Config:
+    """Runs a settings file and returns what is set afterwards."""
+    config = Config() if config is None else config
     exec(source, {"c": config, "get_config": lambda: config, **names})
     return config
 
@@ -98,12 +108,9 @@ def make_grader(values, name: str):
     """Runs the hook that prepares a user's pod; returns the spawner afterwards."""
     config = run_config(values["hub"]["extraConfig"]["grader"])
 
-    class Spawner:
-        class user:  # noqa: N801 - as the spawner has it
-            pass
-
-    spawner = Spawner()
-    spawner.user.name = name
+    spawner = SimpleNamespace(
+        user=SimpleNamespace(name=name), volumes=[], volume_mounts=[], environment={}
+    )
     config.KubeSpawner.pre_spawn_hook(spawner)
     return spawner
 
@@ -123,19 +130,77 @@ def test_grader_and_workers_have_what_the_sandbox_needs_and_students_have_not(
     assert grader.extra_pod_config == {"hostUsers": False}
     assert pods["worker"]["hostUsers"] is False
     assert not hasattr(student, "container_security_context")
-    assert not hasattr(student, "image")
+    assert not hasattr(student, "image") and not student.volumes
 
 
-def test_students_and_graders_get_their_images(root, values, pods, files):
-    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
-    grader = f"registry.example.org/courseai-grader:{version}"
-    assert make_grader(values, "grader-courseai").image == grader
-    assert all(pod["containers"][0]["image"] == grader for pod in pods.values())
+def list_images(files, values, pods) -> dict[str, list[str]]:
+    """Returns the images that students and graders get."""
     student = values["singleuser"]["image"]
-    assert f"{student['name']}:{student['tag']}" == grader.replace("grader", "student")
-    for image in (grader, grader.replace("grader", "student")):
-        assert f"-t {image}" in files["Dockerfile"]
-        assert f"docker push {image}" in files["README.md"]
+    workers = [pod["containers"][0]["image"] for pod in pods.values()]
+    return {
+        "student": [f"{student['name']}:{student['tag']}"],
+        "grader": [make_grader(values, "grader-courseai").image, *workers],
+    }
+
+
+def test_no_image_can_be_had_before_its_digest_is_known(root, values, pods, files):
+    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    for target, images in list_images(files, values, pods).items():
+        image = f"registry.example.org/courseai-{target}:{version}@DIGEST"
+        assert set(images) == {image}
+
+
+DOCKER = """#!/bin/sh
+echo "$@" >> "$CALLS"
+case "$1" in buildx) echo "$@" | sha256sum | sed 's/ .*//; s/^/sha256:/' ;; esac
+"""
+
+
+def test_publishing_puts_the_digests_of_what_was_pushed_everywhere(root, tmp_path):
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    out = tmp_path / "out"
+    subprocess.run(
+        ["deploy/kubernetes/publish.sh", "hub.example.edu/class", str(out)],
+        cwd=root,
+        env=os.environ | {"PATH": path, "CALLS": str(tmp_path / "calls")},
+        check=True,
+    )
+    files = {
+        p.name: list(yaml.safe_load_all(p.read_text())) for p in out.glob("*.yaml")
+    }
+    python, *pinned = (out / "images.txt").read_text().splitlines()
+    digest = r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}"
+    assert all(re.fullmatch(digest, image) for image in (python, *pinned))
+    calls = (tmp_path / "calls").read_text().splitlines()
+    builds = [call for call in calls if call.startswith("build ")]
+    assert all(f"PYTHON={python}" in call for call in builds) and len(builds) == 2
+    deployments = [i for i in files["grading.yaml"] if i["kind"] == "Deployment"]
+    pods = {n: item["spec"]["template"]["spec"] for n, item in enumerate(deployments)}
+    images = list_images(files, files["values.yaml"][0], pods)
+    assert images == {"student": [pinned[0]], "grader": [pinned[1]] * 3}
+    left = "".join(path.read_text() for path in out.iterdir())
+    assert "@DIGEST" not in left and "registry.example.org" not in left
+
+
+def test_the_images_are_built_on_a_python_that_somebody_has_to_name(files):
+    lines = files["Dockerfile"].splitlines()
+    assert "ARG PYTHON" in lines and "FROM ${PYTHON} AS base" in lines
+    assert not [line for line in lines if re.match(r"FROM (?!base |\$)", line)]
+
+
+def test_all_that_pip_installs_into_an_image_is_locked(root, files):
+    text = files["Dockerfile"].replace("\\\n", " ")
+    installs = re.findall(r"pip install ([^&\n]*)", text)
+    assert len(installs) == 4
+    for arguments in installs:
+        assert "--no-deps" in arguments
+        if "--require-hashes" in arguments:
+            for name in re.findall(r"-r /opt/(locks/\S+)", arguments):
+                assert (root / name).is_file()
+        else:
+            assert "/opt/wheels/" in arguments or arguments.endswith("/opt/courseai")
 
 
 def test_the_image_of_students_has_no_solutions(files):
@@ -145,12 +210,56 @@ def test_the_image_of_students_has_no_solutions(files):
     assert "COPY --from=packed /opt/wheels" in student
 
 
-def test_the_images_have_the_pinned_hub(root, files):
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    pins = project["dependencies"] + project["optional-dependencies"]["hub"]
-    for name in ("jupyterhub", "requests"):
-        (pin,) = [pin for pin in pins if pin.startswith(f"{name}==")]
-        assert pin in files["Dockerfile"]
+def test_nothing_of_a_class_can_get_into_an_image(root):
+    lines = (root / ".dockerignore").read_text().splitlines()
+    everything, *names = [line for line in lines if line and not line.startswith("#")]
+    let_through = {name[1:] for name in names if name.startswith("!")}
+    assert everything == "*" and all((root / name).exists() for name in let_through)
+    ignored = (root / ".gitignore").read_text()
+    assert not [name for name in let_through if f"/{name}" in ignored]
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    assert {"pyproject.toml", project["project"]["readme"], "LICENSE"} <= let_through
+    assert {"courseai_helpers", "locks", "source", "nbgrader_config.py"} <= let_through
+
+
+@pytest.mark.parametrize("login", [None, "dummy", "null"])
+def test_a_hub_without_a_login_does_not_start(values, login):
+    with pytest.raises(ValueError, match="There is no login"):
+        configure_login(values, login)
+
+
+def configure_login(values, login: str | None) -> Config:
+    """Does what the chart does with its values, and returns the hub's settings."""
+    config = Config()
+    for section, settings in values["hub"]["config"].items():
+        config[section].update(settings)
+    if login:
+        config.JupyterHub.authenticator_class = login
+    config.JupyterHub.load_groups["formgrade-courseai"]["users"] = ["ada"]
+    config.JupyterHub.load_groups["nbgrader-courseai"]["users"] = ["ben"]
+    return run_config(values["hub"]["extraConfig"]["members"], config)
+
+
+def test_only_those_who_are_named_get_in(values):
+    pytest.importorskip("jupyterhub")
+    from jupyterhub.auth import DummyAuthenticator
+
+    config = configure_login(copy.deepcopy(values), "generic-oauth")
+    config.DummyAuthenticator = config.Authenticator
+    authenticator = DummyAuthenticator(config=config)
+    assert not authenticator.allow_all and not authenticator.allow_existing_users
+    names = ("ada", "ben", "eve", "grader-courseai")
+    allowed = [name for name in names if authenticator.check_allowed(name, None)]
+    assert allowed == ["ada", "ben"]
+
+
+def test_no_key_stands_on_a_command_line(files):
+    blocks = re.findall(r"```\w+\n(.*?)```", files["README.md"], re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert not [line for line in lines if "--set" in line or "--from-literal" in line]
+    # printf is the shell's own: no other process sees its arguments.
+    shown = [line for line in lines if "$token" in line]
+    assert shown and all(line.startswith("printf ") for line in shown)
 
 
 def test_nbgrader_in_a_pod_knows_course_and_exchange(root, values, monkeypatch):
@@ -165,25 +274,72 @@ def test_nbgrader_in_a_pod_knows_course_and_exchange(root, values, monkeypatch):
     assert f"formgrade-{config.CourseDirectory.course_id}" in str(values["hub"])
 
 
+def find_item(files, kind: str, name: str) -> dict:
+    """Returns the spec of one of the things in grading.yaml."""
+    return next(
+        item["spec"]
+        for item in files["grading.yaml"]
+        if (item["kind"], item["metadata"]["name"]) == (kind, name)
+    )
+
+
+GRADER = {
+    "podSelector": {"matchLabels": {"hub.jupyter.org/username": "grader-courseai"}}
+}
+CLUSTER = {"podSelector": {"matchLabels": {"app": "grading"}}}
+SCHEDULER = {"matchLabels": {"app": "grading", "component": "scheduler"}}
+
+
 def test_only_the_cluster_itself_and_the_grader_reach_the_scheduler(files):
-    cluster, policy = files["grading.yaml"]
-    service = cluster["spec"]["scheduler"]["service"]
-    name = cluster["metadata"]["name"]
-    labels = {"dask.org/cluster-name": name}
+    service = find_item(files, "Service", "grading-scheduler")
     assert service["type"] == "ClusterIP"
-    assert service["selector"] == labels | {"dask.org/component": "scheduler"}
-    assert policy["spec"]["podSelector"]["matchLabels"] == labels
-    assert policy["spec"]["ingress"] == [
-        {
-            "from": [
-                {"podSelector": {"matchLabels": labels}},
-                {
-                    "podSelector": {
-                        "matchLabels": {"hub.jupyter.org/username": "grader-courseai"}
-                    }
-                },
-            ]
-        }
-    ]
-    command = f"courseai grade {ASSIGNMENT} --scheduler tcp://{name}-scheduler:8786"
+    assert service["selector"] == SCHEDULER["matchLabels"]
+    policy = find_item(files, "NetworkPolicy", "grading")
+    assert {"podSelector": policy["podSelector"]} == CLUSTER
+    assert policy["ingress"] == [{"from": [CLUSTER]}]
+    grader = find_item(files, "NetworkPolicy", "grader-to-scheduler")
+    port = {"protocol": "TCP", "port": service["ports"][0]["port"]}
+    assert grader["podSelector"] == SCHEDULER
+    assert grader["ingress"] == [{"from": [GRADER], "ports": [port]}]
+    way = find_item(files, "NetworkPolicy", "grader")
+    assert {"podSelector": way["podSelector"]} == GRADER
+    assert way["egress"] == [{"to": [{"podSelector": SCHEDULER}], "ports": [port]}]
+    command = f"courseai grade {ASSIGNMENT} --scheduler tls://grading-scheduler:8786"
     assert command in files["README.md"]
+
+
+def test_workers_reach_nothing_but_each_other_and_names(files):
+    policy = find_item(files, "NetworkPolicy", "grading")
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    cluster, names = policy["egress"]
+    assert cluster == {"to": [CLUSTER]}
+    assert {port["port"] for port in names["ports"]} == {53}
+    for component in ("scheduler", "worker"):
+        deployment = find_item(files, "Deployment", f"grading-{component}")
+        labels = deployment["template"]["metadata"]["labels"]
+        assert labels["app"] == "grading" and labels["component"] == component
+
+
+def test_scheduler_workers_and_grader_show_the_same_certificate(files, values, pods):
+    from distributed.security import Security
+
+    grader = make_grader(values, "grader-courseai")
+    volumes = [(grader.volumes, grader.volume_mounts, grader.environment, "client")]
+    for component, pod in pods.items():
+        (container,) = pod["containers"]
+        environment = {item["name"]: item["value"] for item in container["env"]}
+        volumes.append(
+            (pod["volumes"], container["volumeMounts"], environment, component)
+        )
+        assert any("tls" in word for word in container["args"])
+        assert "--no-dashboard" in container["args"]
+    for volume, mounts, environment, component in volumes:
+        assert volume[0]["secret"] == {"secretName": "grading", "defaultMode": 0o440}
+        assert mounts[0]["name"] == volume[0]["name"] and mounts[0]["readOnly"] is True
+        settings = dask.config.collect_env(environment)
+        with dask.config.set(dask.config.merge(dask.config.config, settings)):
+            security = Security()
+        place = f"{mounts[0]['mountPath']}/grading.pem"
+        assert security.tls_ca_file == place
+        assert security.get_tls_config_for_role(component)["cert"] == place
+    assert "--from-file=deployed/grading.pem" in files["README.md"]
