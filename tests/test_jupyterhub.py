@@ -13,15 +13,19 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
 
 import kernels
 import nbformat
+import psutil
 import pytest
 import requests
+import websocket
 from small_course import ASSIGNMENT, SOLUTIONS, make_course, read_points
+from test_bundle import list_secret_lines
 
 pytest.importorskip("jupyterhub", reason="The extra `hub` is not installed.")
 allowed = os.environ.get("CI") or os.environ.get("COURSEAI_CREATE_USERS")
@@ -41,18 +45,54 @@ COURSE, GRADER = "courseai", "cai-grader"
 INSTRUCTOR, STUDENT, OTHER = "cai-teach", "cai-one", "cai-two"
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 MINUTES = 5
-# A Python in root's own home can't be run by others. In a view of its own the hub sees
-# just the Python there, and everybody may enter; what the machine has stays as it is.
-OPENED = """
+# The class server as a machine of its own: in a view of its own the hub and its users
+# see the system, this Python, what the test made, and in the place of this repository a
+# clone. What the machine has stays as it is.
+MACHINE = """
 set -e
-held=$(mktemp -d)
-mount --bind "$1" "$held"
-mount -t tmpfs -o mode=755 tmpfs "$2"
-mkdir -p "$1"
-mount --bind "$held" "$1"
-umount "$held" && rmdir "$held"
-shift 2
+root=$1 prefix=$2 base=$3 folder=$4 grader=$5
+shift 5
+show() { mkdir -p "$2"; mount --bind "$1" "$2"; }
+mount -t tmpfs tmpfs /mnt
+show "$prefix" /mnt/prefix
+show "$base" /mnt/base
+show "$folder" /mnt/folder
+git clone --quiet --no-hardlinks "$root" /mnt/clone
+for place in /*/; do
+    case $place in
+        /bin/|/boot/|/dev/|/etc/|/lib*/|/mnt/|/proc/|/run/|/sbin/|/sys/|/usr/|/var/) ;;
+        *) mount -t tmpfs -o mode=755 tmpfs "$place" ;;
+    esac
+done
+for place in /tmp /var/tmp; do
+    mount -t tmpfs -o mode=1777 tmpfs "$place"
+done
+show /mnt/folder "$folder"
+[ -e "$base/bin" ] || show /mnt/base "$base"
+show /mnt/clone "$root"
+show /mnt/prefix "$prefix"
+show /mnt/prefix "$folder/packages"
+umount --lazy /mnt
+chgrp "$grader" "$root"
+chmod 750 "$root"
+"$root/deploy/jupyterhub/members.sh" "$folder/members"
 exec "$@"
+"""
+# Another user who wants a port before, between and after those who should have it.
+SQUATTER = """
+import os, select, socket, sys
+user, group, *ports = map(int, sys.argv[1:])
+os.setgroups([]), os.setgid(group), os.setuid(user)
+tries, got = 0, []
+print("ready", flush=True)
+while not select.select([sys.stdin], [], [], 0.005)[0]:
+    for port in ports:
+        tries += 1
+        try:
+            got.append((socket.create_server(("127.0.0.1", port)), port))
+        except OSError:
+            pass
+print(tries, [port for server, port in got])
 """
 
 
@@ -94,19 +134,56 @@ def run_as(user: str, *command: str) -> subprocess.CompletedProcess:
     )
 
 
-def find_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+def find_ports() -> int:
+    """Returns the first of four free ports that only root can open."""
+    for first in range(600, 1020, 4):
+        with contextlib.ExitStack() as opened:
+            try:
+                for port in range(first, first + 4):
+                    server = socket.create_server(("127.0.0.1", port))
+                    opened.enter_context(server)
+            except OSError:
+                continue
+            return first
+    raise RuntimeError("There are no four free ports between 600 and 1020.")
 
 
-def open_python() -> list[str]:
-    """Returns the words before a command that let every user run this Python."""
-    base = Path(sys.base_prefix).resolve()
-    for place in reversed(base.parents):
-        if not place.stat().st_mode & 0o001:
-            open_up = ["unshare", "--mount", "sh", "-c", OPENED, "sh"]
-            return [*open_up, str(base), str(place)]
-    return []
+@contextlib.contextmanager
+def squat(user: str, ports: list[int]):
+    """Lets a user grab for ports meanwhile; yields how often, and which ones it got."""
+    found = pwd.getpwnam(user)
+    numbers = map(str, (found.pw_uid, found.pw_gid, *ports))
+    with subprocess.Popen(
+        [sys.executable, "-I", "-c", SQUATTER, *numbers],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        result = {}
+        try:
+            yield result
+        finally:
+            said = process.communicate("\n")[0]
+            tries, _, got = said.partition(" ")
+            result |= {"tries": int(tries), "got": json.loads(got)}
+
+
+def make_members(folder: Path) -> Path:
+    """Makes the members' environment, with packages of this one in place of copies.
+
+    `members.sh` finds all packages of its lock in there, and adds the wheel.
+    """
+    members = folder / "members"
+    run_program(sys.executable, "-m", "venv", "--without-pip", str(members))
+    packages = folder / "packages"
+    packages.mkdir()
+    site = sysconfig.get_path("purelib", vars={"base": str(members)})
+    borrowed = sysconfig.get_path("purelib", vars={"base": str(packages)})
+    (Path(site) / "borrowed.pth").write_text(f"{borrowed}\n")
+    for name in ("share", "etc"):
+        (members / name).symlink_to(packages / name)
+    return members
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +197,10 @@ def folder():
 
 @pytest.fixture(scope="module")
 def proxy(root, folder) -> str:
-    """configurable-http-proxy, in the version of deploy/jupyterhub/package.json."""
-    shutil.copy(root / "deploy/jupyterhub/package.json", folder)
-    install = ("npm", "install", "--no-audit", "--no-fund", f"--prefix={folder}")
+    """configurable-http-proxy, as deploy/jupyterhub/package-lock.json has it."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(root / "deploy/jupyterhub" / name, folder)
+    install = ("npm", "ci", "--no-audit", "--no-fund", f"--prefix={folder}")
     result = subprocess.run(install, capture_output=True, text=True)
     if result.returncode:
         pytest.skip(f"npm could not install the proxy: {result.stderr[-300:]}")
@@ -132,8 +210,11 @@ def proxy(root, folder) -> str:
 class Hub:
     """A running hub, asked through its proxy, as one of its users."""
 
-    def __init__(self, address: str, tokens: dict[str, str], folder: Path):
-        self.address, self.tokens, self.folder = address, tokens, folder
+    def __init__(self, port: int, tokens: dict[str, str], folder: Path):
+        self.address = f"http://127.0.0.1:{port}"
+        self.ports = list(range(port, port + 4))
+        self.tokens, self.folder = tokens, folder
+        self.squatted: dict = {}
 
     def ask(self, user: str, method: str, path: str, **data) -> requests.Response:
         """Sends a request with that user's token."""
@@ -166,6 +247,29 @@ class Hub:
         assert said["success"], said["value"]
         return said["value"]
 
+    def run(self, user: str, code: str) -> str:
+        """Runs code in a new kernel on the user's server; returns what it printed."""
+        kernel = self.post(user, f"user/{user}/api/kernels")["id"]
+        address = f"{self.address}/user/{user}/api/kernels/{kernel}/channels"
+        header = [f"Authorization: token {self.tokens[user]}"]
+        channel = websocket.create_connection(
+            address.replace("http", "ws", 1), header=header, timeout=MINUTES * 60
+        )
+        content = {"code": code, "silent": False, "store_history": False}
+        request = {"header": {"msg_type": "execute_request", "msg_id": kernel}}
+        request |= {"content": content, "channel": "shell", "parent_header": {}}
+        channel.send(json.dumps(request | {"metadata": {}}))
+        printed, status = "", ""
+        while not status:
+            message = json.loads(channel.recv())
+            if message["msg_type"] in ("stream", "error"):
+                printed += message["content"].get("text") or str(message["content"])
+            elif message["msg_type"] == "execute_reply":
+                status = message["content"]["status"]
+        channel.close()
+        assert status == "ok", printed
+        return printed
+
     def grade(self, step: str) -> str:
         """Does what a button of the Formgrader does; returns its log."""
         path = f"services/{COURSE}/formgrader/api/{step}"
@@ -181,22 +285,19 @@ def write_settings(root: Path, folder: Path, proxy: str) -> tuple[Path, dict]:
         "course": COURSE,
         "grader": GRADER,
         "directory": str(folder / "home" / GRADER / "course"),
+        "members": str(folder / "members"),
         "exchange": str(folder / "exchange"),
-        "port": find_port(),
+        "port": find_ports(),
         "instructors": [INSTRUCTOR],
         "students": [STUDENT, OTHER],
     }
     course.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in lines.items()))
     tokens = {"tester": secrets.token_hex()}
     settings = folder / "jupyterhub_config.py"
-    port = find_port()
     settings.write_text(f"""
 load_subconfig({str(root / "deploy/jupyterhub/jupyterhub_config.py")!r})
 c.JupyterHub.authenticator_class = "dummy"  # users without passwords
-c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
-c.JupyterHub.hub_port = {find_port()}
 c.ConfigurableHTTPProxy.command = [{proxy!r}]
-c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{find_port()}"
 c.JupyterHub.services.append(
     {{"name": "tester", "api_token": {tokens["tester"]!r}, "admin": True}})
 c.JupyterHub.load_roles.append(
@@ -204,7 +305,7 @@ c.JupyterHub.load_roles.append(
       "scopes": ["admin:users", "admin:servers", "tokens", "read:hub"]}})
 """)
     settings.chmod(0o600)
-    return settings, {"port": port, "tokens": tokens, "course": course}
+    return settings, {"port": lines["port"], "tokens": tokens, "course": course}
 
 
 def wait_until(done, process: subprocess.Popen, said: Path) -> None:
@@ -236,21 +337,26 @@ def hub(root, folder, proxy):
         private = folder / "hub"
         private.mkdir(mode=0o700)
         environment = os.environ | {"COURSEAI_COURSE": str(made["course"])}
+        del environment["PYTHONPATH"]  # of this repository, which the hub has not
+        make_members(folder)
+        places = map(str, (root, sys.prefix, Path(sys.base_prefix).resolve(), folder))
+        machine = ["unshare", "--mount", "sh", "-c", MACHINE, "sh", *places, GRADER]
         hub = [sys.executable, "-m", "jupyterhub", f"--config={settings}"]
         said = folder / "hub.log"
         with said.open("w") as log:
             process = subprocess.Popen(
-                [*open_python(), *hub],
+                [*machine, *hub],
                 cwd=private,
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         try:
-            address = f"http://127.0.0.1:{made['port']}"
-            wait_until(lambda: answers(f"{address}/hub/health"), process, said)
-            running = Hub(address, made["tokens"], folder)
-            start_servers(running, process, said)
+            running = Hub(made["port"], made["tokens"], folder)
+            with squat(OTHER, running.ports) as running.squatted:
+                health = f"{running.address}/hub/health"
+                wait_until(lambda: answers(health), process, said)
+                start_servers(running, process, said)
             yield running
         finally:
             process.terminate()
@@ -379,3 +485,107 @@ def test_an_assignment_list_shows_only_the_students_own(graded):
         graded.folder / "home" / OTHER / ASSIGNMENT / NOTEBOOK, as_version=4
     )
     assert notebook.cells[0].metadata.nbgrader.grade_id == "double"
+
+
+@pytest.fixture(scope="module")
+def attacked(graded, root) -> dict:
+    """What a student finds who looks for answers in a kernel of the own server."""
+    places = {
+        "exchange": str(graded.folder / "exchange"),
+        "homes": str(graded.folder / "home"),
+        "clone": str(root),
+        "hub": str(graded.folder / "hub"),
+        "ports": graded.ports,
+    }
+    # Shorter lines are in any program.
+    secrets = [line for line in list_secret_lines(root) if len(line) >= 40]
+    program = (root / "tests/student_on_hub.py").read_text()
+    for empty, given in (("= []  #", secrets), ("= {}  #", places)):
+        program = program.replace(empty, f"= {given!r}  #", 1)
+    printed = graded.run(STUDENT, program)
+    return json.loads(printed.splitlines()[-1])
+
+
+def read_keys() -> set[str]:
+    """Returns the tokens and secrets in the environments of the hub's processes."""
+    values = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            values |= {
+                value
+                for name, value in process.environ().items()
+                if ("TOKEN" in name or "SECRET" in name) and len(value) >= 16
+            }
+    return values
+
+
+def test_a_student_finds_no_answer_on_the_class_server(attacked, show_table):
+    kinds = ("imports", "texts", "files", "others", "ports", "user")
+    show_table(
+        "What a student got who looked for answers:\n"
+        + "\n".join(f"{kind:8} {len(attacked[kind])}" for kind in kinds)
+    )
+    assert {kind: attacked[kind] for kind in kinds} == {kind: [] for kind in kinds}
+    assert attacked["prefix"].endswith("/members")
+
+
+def test_no_process_shows_a_key_to_a_student(attacked):
+    shown = "\n".join(attacked["processes"])
+    keys = read_keys()
+    assert "formgrader.py" in shown and len(keys) >= 4
+    assert not [key for key in keys if key in shown]
+
+
+def find_server(user: str, script: str) -> psutil.Process:
+    """Returns the process of a user's own server, or of the Formgrader."""
+    return next(
+        process
+        for process in psutil.process_iter(["username", "cmdline"])
+        if process.info["username"] == user
+        and any(word.endswith(script) for word in process.info["cmdline"] or [])
+    )
+
+
+def test_no_student_gets_a_port_of_the_hub_while_it_starts(hub):
+    assert hub.squatted["tries"] > 100 and hub.squatted["got"] == []
+
+
+def test_no_student_gets_the_port_of_a_server_that_has_crashed(graded):
+    victim = find_server(STUDENT, "server.py")
+    (port,) = {c.laddr.port for c in victim.net_connections() if c.status == "LISTEN"}
+    formgrader = find_server(GRADER, "formgrader.py")
+    with squat(OTHER, [port, *graded.ports]) as squatted:
+        victim.kill()
+        formgrader.kill()
+        status = f"services/{COURSE}/formgrader/api/status"
+        deadline = time.monotonic() + MINUTES * 60
+        while not graded.ask(INSTRUCTOR, "GET", status).ok:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    assert squatted["tries"] > 100 and squatted["got"] == []
+    assert find_server(GRADER, "formgrader.py").pid != formgrader.pid
+
+
+def log_in(hub: Hub, name: str) -> int:
+    """Logs in by the hub's form; returns the answer's status."""
+    session = requests.Session()
+    session.get(f"{hub.address}/hub/login", timeout=60)
+    answer = session.post(
+        f"{hub.address}/hub/login",
+        data={"username": name, "password": "", "_xsrf": session.cookies["_xsrf"]},
+        allow_redirects=False,
+        timeout=60,
+    )
+    return answer.status_code
+
+
+def test_only_who_is_in_the_course_can_log_in(hub):
+    hub.post("tester", "hub/api/users/cai-old")  # known to the hub, and struck off
+    for name, status in ((STUDENT, 302), ("cai-old", 403), (GRADER, 403)):
+        assert log_in(hub, name) == status, name
+
+
+def test_the_guide_closes_the_clone_as_it_is_closed_here(root):
+    guide = (root / "deploy/jupyterhub/README.md").read_text()
+    assert "install -d -m 750 -g grader-courseai /opt/courseai" in guide
+    assert "deploy/jupyterhub/members.sh /opt/courseai-members" in guide

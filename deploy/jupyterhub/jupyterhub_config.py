@@ -2,9 +2,11 @@
 
 The course directory belongs to a user of its own, the grader. Instructors reach it
 through a JupyterLab that runs as the grader, a service of the hub; students do not.
+Everybody's own server runs from an environment that has no solutions.
 """
 
 import os
+import socket
 import sys
 import tomllib
 from pathlib import Path
@@ -12,30 +14,45 @@ from pathlib import Path
 c = get_config()  # noqa: F821 - JupyterHub puts it there
 
 HERE = Path(__file__).resolve().parent
-SETTINGS = HERE / "settings"
 course = tomllib.loads(
     Path(os.environ.get("COURSEAI_COURSE", HERE / "course.toml")).read_text()
 )
 name = course["course"]
-SINGLEUSER = str(Path(sys.executable).with_name("jupyterhub-singleuser"))
+members = Path(course["members"])
+port = course["port"]
+
+# Only root can open ports below this. The hub's parts have no others, so that nobody
+# can take the place of one of them while it is down.
+FREE_FOR_ALL = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+if port + 3 >= FREE_FOR_ALL:
+    raise ValueError(
+        f"Any user of this machine could take a port from {FREE_FOR_ALL} on, and the "
+        f"hub would have those from {port} to {port + 3}. Lower `port` in course.toml, "
+        "or raise the limit: sysctl net.ipv4.ip_unprivileged_port_start=1024"
+    )
+c.JupyterHub.bind_url = f"http://127.0.0.1:{port}"
+c.JupyterHub.hub_port = port + 1
+c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{port + 2}"
 
 
-def join_settings(*kinds: str) -> str:
-    """Returns JUPYTER_CONFIG_PATH, what comes first wins."""
-    return os.pathsep.join(str(SETTINGS / kind) for kind in (*kinds, "everyone"))
+def make_environment(python: Path, settings: Path, *kinds: str) -> dict[str, str]:
+    """Returns what a JupyterLab needs to know; of settings, what comes first wins."""
+    paths = [str(settings / kind) for kind in (*kinds, "everyone")]
+    return {
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(paths),
+        # Read by settings/everyone/nbgrader_config.py.
+        "COURSEAI_EXCHANGE": course["exchange"],
+        "COURSEAI_COURSE_ID": name,
+        # nbgrader starts `alembic` by name: it must be found.
+        "PATH": os.pathsep.join([str(python.parent), os.defpath]),
+    }
 
-
-# Read by settings/everyone/nbgrader_config.py.
-ENVIRONMENT = {
-    "COURSEAI_EXCHANGE": course["exchange"],
-    "COURSEAI_COURSE_ID": name,
-    # nbgrader starts `alembic` by name: it must be found.
-    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
-}
 
 # Passwords of this machine; any other authenticator has to give the same names.
 c.JupyterHub.authenticator_class = "pam"
 c.Authenticator.allowed_users = {*course["instructors"], *course["students"]}
+# Who was in the course once is known to the hub, and gets in no more.
+c.Authenticator.allow_existing_users = False
 
 # nbgrader tells roles by these two names of groups. Whoever is taken off the lists
 # above loses the role at the next start.
@@ -71,33 +88,57 @@ c.JupyterHub.load_roles = [
 c.JupyterHub.services = [
     {
         "name": name,
-        "url": f"http://127.0.0.1:{course['port']}",
-        "command": [sys.executable, str(HERE / "formgrader.py")],
-        "user": course["grader"],
+        "url": f"http://127.0.0.1:{port + 3}",
+        # Root opens the port; the program itself runs as the grader.
+        "command": [
+            *(sys.executable, "-I", str(HERE / "listen.py")),
+            *("127.0.0.1", str(port + 3), course["grader"]),
+            *(sys.executable, str(HERE / "formgrader.py")),
+        ],
         "cwd": course["directory"],
-        "environment": ENVIRONMENT
-        | {
-            "HOME": str(Path(course["directory"]).parent),
+        "environment": {
             "JUPYTERHUB_DEFAULT_URL": "/lab",
-            "JUPYTER_CONFIG_PATH": join_settings(),
+            **make_environment(Path(sys.executable), HERE / "settings"),
         },
         "oauth_no_confirm": True,
     }
 ]
 
 
-def choose_settings(spawner) -> None:
-    """Shows students no tools of instructors; the permissions do not depend on it."""
+listening: dict[str, socket.socket] = {}  # for users' servers, by the users' names
+
+
+def prepare(spawner) -> None:
+    """Opens the port of a user's server, and shows students no tools of instructors.
+
+    The port stays open here as long as the server is there, and the server has the same
+    socket: no other user can take the port before, meanwhile or after a crash. What
+    students may do does not depend on what they are shown.
+    """
+    close_port(spawner)
+    opened = socket.create_server(("127.0.0.1", 0))
+    listening[spawner.user.name] = opened
+    spawner.port = opened.getsockname()[1]
+    spawner.popen_kwargs = {"pass_fds": [opened.fileno()]}
     groups = {group.name for group in spawner.user.groups}
-    kinds = [] if f"formgrade-{name}" in groups else ["student"]
-    spawner.environment = ENVIRONMENT | {
-        "JUPYTER_CONFIG_PATH": join_settings(*kinds, "member")
+    kinds = ["member"] if f"formgrade-{name}" in groups else ["student", "member"]
+    spawner.environment = {
+        "COURSEAI_SOCKET": str(opened.fileno()),
+        **make_environment(PYTHON, members / "hub" / "settings", *kinds),
     }
 
 
+def close_port(spawner) -> None:
+    """Closes the port of a user's server that has ended."""
+    if opened := listening.pop(spawner.user.name, None):
+        opened.close()
+
+
+PYTHON = members / "bin" / "python"
 c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
-c.Spawner.cmd = [SINGLEUSER]
-c.Spawner.pre_spawn_hook = choose_settings
+c.Spawner.cmd = [str(PYTHON), str(members / "hub" / "server.py")]
+c.Spawner.pre_spawn_hook = prepare
+c.Spawner.post_stop_hook = close_port
 c.Spawner.default_url = "/lab"
 # Importing PyTorch for the first time takes a slow disk minutes.
 c.Spawner.start_timeout = c.Spawner.http_timeout = 180
