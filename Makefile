@@ -45,15 +45,18 @@ work/%:
 	touch $@ .venv/installed-student
 
 # Every lock anew, after a change of pyproject.toml or to take up newer versions of what
-# the pins leave open: packages for each environment, and the hub's proxy.
-LOCK := .venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes \
-	--upgrade --no-header --no-emit-index-url --default-index https://pypi.org/simple
+# the pins leave open: packages for each environment, and the hub's proxy. The first has
+# everything that is tested; no other has another version of anything.
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --upgrade --no-header --no-annotate --no-emit-index-url \
+	--default-index https://pypi.org/simple
 
 lock: | .venv/bin/pip
 	.venv/bin/pip install uv==0.13.9
-	for extra in member instructor hub test; do \
-	    $(LOCK) --quiet --extra $$extra pyproject.toml -o locks/$$extra.txt || exit; done
-	$(LOCK) --quiet --no-deps deploy/kubernetes/ngshare.in -o locks/ngshare.txt
+	$(LOCK) --extra test pyproject.toml -o locks/test.txt
+	for extra in member instructor hub; do $(LOCK) --constraint locks/test.txt \
+	    --extra $$extra pyproject.toml -o locks/$$extra.txt || exit; done
+	$(LOCK) --no-deps deploy/kubernetes/ngshare.in -o locks/ngshare.txt
 	npm install --package-lock-only --omit-lockfile-registry-resolved \
 	    --no-audit --no-fund --prefix deploy/jupyterhub
 
