@@ -39,7 +39,7 @@ work/%:
 	.venv/bin/pip install -e . && touch $@
 
 # From the lock: the very files that were tested, or nothing.
-.venv/installed-%: locks/%.txt | .venv/bin/pip
+.venv/installed-%: locks/%.txt pyproject.toml | .venv/bin/pip
 	.venv/bin/pip install --no-deps --require-hashes -r $<
 	.venv/bin/pip install --no-deps --no-build-isolation -e .
 	touch $@ .venv/installed-student

@@ -58,6 +58,7 @@ def run_make(folder: Path, root: Path, python: str) -> subprocess.CompletedProce
     """Runs `make demo` in a folder that has no environment yet."""
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(root / name, folder)
+    shutil.copytree(root / "locks", folder / "locks", dirs_exist_ok=True)
     return subprocess.run(
         ["make", "demo", f"PYTHON={python}"], cwd=folder, capture_output=True, text=True
     )
