@@ -19,6 +19,7 @@ course = tomllib.loads(
 )
 name = course["course"]
 members = Path(course["members"])
+PYTHON = members / "bin" / "python"
 port = course["port"]
 
 # Only root can open ports below this. The hub's parts have no others, so that nobody
@@ -111,11 +112,12 @@ listening: dict[str, socket.socket] = {}  # for users' servers, by the users' na
 def prepare(spawner) -> None:
     """Opens the port of a user's server, and shows students no tools of instructors.
 
-    The port stays open here as long as the server is there, and the server has the same
-    socket: no other user can take the port before, meanwhile or after a crash. What
-    students may do does not depend on what they are shown.
+    The server gets the socket, and the hub keeps it until the user starts another one:
+    nobody else can take the port before, meanwhile or after a crash. What students may
+    do does not depend on what they are shown.
     """
-    close_port(spawner)
+    if before := listening.pop(spawner.user.name, None):
+        before.close()
     opened = socket.create_server(("127.0.0.1", 0))
     listening[spawner.user.name] = opened
     spawner.port = opened.getsockname()[1]
@@ -128,17 +130,9 @@ def prepare(spawner) -> None:
     }
 
 
-def close_port(spawner) -> None:
-    """Closes the port of a user's server that has ended."""
-    if opened := listening.pop(spawner.user.name, None):
-        opened.close()
-
-
-PYTHON = members / "bin" / "python"
 c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
 c.Spawner.cmd = [str(PYTHON), str(members / "hub" / "server.py")]
 c.Spawner.pre_spawn_hook = prepare
-c.Spawner.post_stop_hook = close_port
 c.Spawner.default_url = "/lab"
 # Importing PyTorch for the first time takes a slow disk minutes.
 c.Spawner.start_timeout = c.Spawner.http_timeout = 180
