@@ -1,4 +1,6 @@
-"""What nbgrader needs to know about this course; the exchange is left to the site."""
+"""What nbgrader needs to know about this course; where the exchange is, sites say."""
+
+from importlib.util import find_spec
 
 c = get_config()  # noqa: F821 - nbgrader puts it there
 
@@ -110,3 +112,12 @@ c.HTMLExporter.sanitize_html = True
 
 # A page with score and message per property, in which nothing of a submission can run.
 c.GenerateFeedback.exporter_class = "courseai_helpers.grading.feedback.FeedbackExporter"
+
+# Students write to the exchange: what they hand in is theirs, and no link is followed.
+# On a cluster ngshare takes the exchange's place, and the site names its classes.
+if not find_spec("ngshare_exchange"):
+    place = "courseai_helpers.grading.exchange"
+    c.ExchangeFactory.collect = f"{place}.ExchangeCollect"
+    c.ExchangeFactory.list = f"{place}.ExchangeList"
+    c.ExchangeFactory.release_assignment = f"{place}.ExchangeReleaseAssignment"
+    c.ExchangeFactory.release_feedback = f"{place}.ExchangeReleaseFeedback"

@@ -26,6 +26,7 @@ import requests
 import websocket
 from small_course import ASSIGNMENT, SOLUTIONS, make_course, read_points
 from test_bundle import list_secret_lines
+from users import make_users, run_as, run_program
 
 pytest.importorskip("jupyterhub", reason="The extra `hub` is not installed.")
 allowed = os.environ.get("CI") or os.environ.get("COURSEAI_CREATE_USERS")
@@ -94,44 +95,6 @@ while not select.select([sys.stdin], [], [], 0.005)[0]:
             pass
 print(tries, [port for server, port in got])
 """
-
-
-@contextlib.contextmanager
-def make_users(folder: Path):
-    """Makes the users with private homes; removes them and what they still run."""
-    names = (GRADER, INSTRUCTOR, STUDENT, OTHER)
-    try:
-        for name in names:
-            home = folder / "home" / name
-            run_program("useradd", "--create-home", f"--home-dir={home}", name)
-            home.chmod(0o700)
-        yield
-    finally:
-        for name in names:
-            subprocess.run(["userdel", "--force", name], capture_output=True)
-
-
-def run_program(*command: str) -> str:
-    """Runs a program that has to succeed; returns what it said."""
-    result = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert result.returncode == 0, f"{command}: {result.stdout}"
-    return result.stdout
-
-
-def run_as(user: str, *command: str) -> subprocess.CompletedProcess:
-    """Runs a program as a user."""
-    found = pwd.getpwnam(user)
-    return subprocess.run(
-        command,
-        user=found.pw_uid,
-        group=found.pw_gid,
-        extra_groups=[],
-        cwd="/",
-        capture_output=True,
-        text=True,
-    )
 
 
 def find_ports() -> int:
@@ -330,7 +293,7 @@ def hub(root, folder, proxy):
     exchange = folder / "exchange"
     exchange.mkdir()
     exchange.chmod(0o1777)
-    with make_users(folder):
+    with make_users(folder, GRADER, INSTRUCTOR, STUDENT, OTHER):
         course = make_course(folder / "home" / GRADER / "course")
         run_program("chown", "-R", f"{GRADER}:", str(course))
         settings, made = write_settings(root, folder, proxy)

@@ -74,7 +74,8 @@ def loop(root, run, tmp_path_factory) -> Loop:
         fill_in(students / student / ASSIGNMENT / NOTEBOOK, work[student])
         study(student, "submit")
     instruct("list", "--inbound")
-    instruct("collect", ASSIGNMENT)
+    # One user of the machine plays all students.
+    instruct("collect", ASSIGNMENT, "--ExchangeCollect.check_owner=False")
     instruct("autograde", ASSIGNMENT, *choose_sandbox())
     database = instructor / "gradebook.db"
     autograded = read_scores(database, ASSIGNMENT)

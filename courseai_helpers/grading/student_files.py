@@ -36,7 +36,7 @@ class Copied:
         bytes: The size of what was copied.
         changed: When the last of them was changed, in seconds since 1970; nobody but
             the system sets that.
-        left_out: What was not copied, and why, a sentence each.
+        left_out: Names of what was not copied, by the reason.
     """
 
     max_file: int
@@ -44,7 +44,11 @@ class Copied:
     files: int = 0
     bytes: int = 0
     changed: float = 0.0
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave_out(self, name: PurePosixPath, reason: str) -> None:
+        """Notes that something is not copied."""
+        self.left_out.setdefault(reason, []).append(str(name))
 
 
 def show(text: str) -> str:
@@ -134,7 +138,7 @@ def copy_folder(
                     check_owner(os.fstat(folder), owner)
                     copy_folder(folder, destination / name, copied, inner)
         except RefusedError as error:
-            copied.left_out.append(f"{show(str(inner))}: {error}")
+            copied.leave_out(inner, str(error))
 
 
 def list_entries(
@@ -151,15 +155,12 @@ def list_entries(
         for entry in itertools.islice(found, room):
             copied.files += 1
             if entry.is_symlink():
-                name = show(str(place / entry.name))
-                copied.left_out.append(f"{name}: It is a symbolic link.")
+                copied.leave_out(place / entry.name, "It is a symbolic link.")
             else:
                 entries.append((entry.name, entry.is_dir(follow_symlinks=False)))
         if next(found, None):
-            copied.left_out.append(
-                f"{show(str(place))}: It has more than {MAX_FILES} files; the others "
-                "are left out."
-            )
+            reason = f"There are more than {MAX_FILES} files; these came first."
+            copied.leave_out(place / "...", reason)
     return sorted(entries, key=lambda e: (e[1], not e[0].endswith(".ipynb"), e[0]))
 
 

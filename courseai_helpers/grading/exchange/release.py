@@ -1,0 +1,39 @@
+"""`nbgrader release_assignment` and `release_feedback`, into folders of one's own."""
+
+import os
+import stat
+
+from nbgrader.exchange import default
+
+
+class OwnFolders:
+    """For steps that write to the course's folder in the exchange."""
+
+    def ensure_directory(self, path: str, mode: int) -> None:
+        """Makes a folder, or makes sure that it is ours and no link to another one."""
+        if os.path.islink(path):
+            self.fail(f"{path} is a link that somebody has put there. Remove it.")
+        super().ensure_directory(path, mode)
+
+
+class ExchangeReleaseAssignment(OwnFolders, default.ExchangeReleaseAssignment):
+    """Releases into folders of the instructor's own."""
+
+    def ensure_root(self) -> None:
+        """Makes sure that students can't rename what is others' in the exchange."""
+        super().ensure_root()
+        found = os.stat(self.root)
+        if found.st_uid == os.geteuid() and not self.coursedir.groupshared:
+            os.chmod(self.root, stat.S_IMODE(found.st_mode) | stat.S_ISVTX)
+
+
+class ExchangeReleaseFeedback(OwnFolders, default.ExchangeReleaseFeedback):
+    """Releases feedback into folders of the instructor's own."""
+
+    def init_dest(self) -> None:
+        """Looks at the course's folder before the one in it."""
+        if self.coursedir.course_id:
+            self.ensure_directory(
+                os.path.join(self.root, self.coursedir.course_id), 0o755
+            )
+        super().init_dest()
