@@ -1,6 +1,7 @@
 """What students' files may be, wherever they come from, and a safe way to copy them."""
 
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -103,6 +104,8 @@ def open_without_links(name: str | Path, flags: int, inside: int | None) -> int:
     try:
         return os.open(name, flags, dir_fd=inside)
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise RefusedError("It is a link, or no folder.") from error
         raise RefusedError(f"It can't be opened ({error.strerror}).") from error
 
 

@@ -27,7 +27,6 @@ from courseai_helpers.grading.student_files import (
 )
 
 STAGING = ".collecting"  # on the disk of the submissions, so that moving is renaming
-MAX_NOTES = 8  # that are told of one user
 
 
 class ExchangeCollect(default.ExchangeCollect):
@@ -95,7 +94,7 @@ class ExchangeCollect(default.ExchangeCollect):
             if self.check_owner and owner != record["username"]:
                 self.others += 1
                 raise RefusedError(
-                    f"It names {record['username']}, but belongs to {owner}."
+                    f"It belongs to {owner}, not to the student whom it names."
                 )
             yield folder
 
@@ -193,11 +192,9 @@ class ExchangeCollect(default.ExchangeCollect):
                 self.coursedir.course_id,
             )
         for who, reasons in self.left_out.items():
-            for reason, names in list(reasons.items())[:MAX_NOTES]:
+            for reason, names in reasons.items():
                 more = f" and {len(names) - 1} more" if names[1:] else ""
                 self.log.warning("%s: %s%s: %s", who, show(names[0]), more, reason)
-            if (more := len(reasons) - MAX_NOTES) > 0:
-                self.log.warning("%s: %d more reasons like these", who, more)
         if self.others:
             self.log.info(
                 "If all students here are one user of the machine, nobody can tell "
