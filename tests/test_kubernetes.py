@@ -7,7 +7,10 @@ import copy
 import os
 import re
 import subprocess
+import sys
 import tomllib
+import types
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
 import dask
@@ -264,12 +267,15 @@ def test_no_key_stands_on_a_command_line(files):
 
 def test_nbgrader_in_a_pod_knows_course_and_exchange(root, values, monkeypatch):
     called = []
-    module = type("module", (), {"configureExchange": called.append})
-    monkeypatch.setitem(__import__("sys").modules, "ngshare_exchange", module)
+    course = run_config((root / "nbgrader_config.py").read_text())
+    assert "collect" in course.ExchangeFactory
+    spec = ModuleSpec("ngshare_exchange", None)
+    module = types.SimpleNamespace(configureExchange=called.append, __spec__=spec)
+    monkeypatch.setitem(sys.modules, "ngshare_exchange", module)
     extra = values["singleuser"]["extraFiles"]["nbgrader"]
     config = run_config(extra["stringData"])
     course = run_config((root / "nbgrader_config.py").read_text())
-    assert called == [config]
+    assert called == [config] and "ExchangeFactory" not in course
     assert config.CourseDirectory.course_id == course.CourseDirectory.course_id
     assert f"formgrade-{config.CourseDirectory.course_id}" in str(values["hub"])
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from courseai_helpers.errors import CourseError
-from courseai_helpers.printing import make_printable
 
 MAX_NAME = 1000  # characters, folders included
 MAX_FILES = 5_000  # in a folder that is copied, folders in it included
@@ -50,11 +49,6 @@ class Copied:
     def leave_out(self, name: PurePosixPath, reason: str) -> None:
         """Notes that something is not copied."""
         self.left_out.setdefault(reason, []).append(str(name))
-
-
-def show(text: str) -> str:
-    """Returns a name that is safe to print, whatever a student has put into it."""
-    return make_printable(text)
 
 
 def check_name(name: PurePosixPath) -> None:

@@ -23,8 +23,8 @@ from courseai_helpers.grading.student_files import (
     RefusedError,
     copy_folder,
     open_folder,
-    show,
 )
+from courseai_helpers.printing import make_printable
 
 STAGING = ".collecting"  # on the disk of the submissions, so that moving is renaming
 
@@ -194,7 +194,9 @@ class ExchangeCollect(default.ExchangeCollect):
         for who, reasons in self.left_out.items():
             for reason, names in reasons.items():
                 more = f" and {len(names) - 1} more" if names[1:] else ""
-                self.log.warning("%s: %s%s: %s", who, show(names[0]), more, reason)
+                self.log.warning(
+                    "%s: %s%s: %s", who, make_printable(names[0]), more, reason
+                )
         if self.others:
             self.log.info(
                 "If all students here are one user of the machine, nobody can tell "
