@@ -33,6 +33,8 @@ LONGEST = (
     "test_bank_examiner.py",
     "test_attacks.py",
     "test_attacks_page.py",
+    "test_attacks_neighbor.py",
+    "test_attacks_worker.py",
     "test_guides.py",
     "test_notebook.py",
     "test_bank_sample.py",

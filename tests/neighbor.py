@@ -99,10 +99,11 @@ def look(pids: list[int], folders: list[str]) -> dict[str, list[str]]:
                 is_open = os.listdir(path) if path.is_dir() else path.read_bytes()
                 found["processes"] += [name] if is_open else []
     for folder in folders:
-        for path in Path(folder).rglob("*"):
-            with contextlib.suppress(OSError):
-                if path.is_file() and path.stat().st_uid != os.getuid():
-                    found["files"] += [str(path)] if is_loot(path) else []
+        for place, _, names in os.walk(folder):  # passes over what it can't enter
+            for path in (Path(place, name) for name in names):
+                with contextlib.suppress(OSError):
+                    if path.is_file() and path.stat().st_uid != os.getuid():
+                        found["files"] += [str(path)] if is_loot(path) else []
     return found
 
 

@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import kernels
 import nbformat
 import pytest
+from conftest import copy_course, drop_figures
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook
 from neighbor import MARKER, NAME, be_neighbor, plant, watch
@@ -22,14 +24,29 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("useradd"), reason="Needs useradd."),
 ]
 
-COURSEAI = "courseai_helpers.cli"
+COURSEAI = ["-m", "courseai_helpers.cli"]
+NBGRADER = ["-m", "nbgrader"]
+# What the Formgrader's button does in the server of the one who presses it.
+PRESS = f"""
+from nbgrader.apps.api import NbGraderAPI
+from nbgrader.coursedir import CourseDirectory
+from traitlets.config import PyFileConfigLoader
+
+config = PyFileConfigLoader("nbgrader_config.py", path=".").load_config()
+course = CourseDirectory(config=config)
+result = NbGraderAPI(course, config=config).autograde("{ASSIGNMENT}", "ada")
+assert result["success"], result
+"""
 COMMANDS = {
-    "grade": [COURSEAI, "grade", ASSIGNMENT, "--jobs=2", "--force"],
-    "autograde": ["nbgrader", "autograde", ASSIGNMENT, "--force"],
-    "report": [COURSEAI, "report", ASSIGNMENT],
-    "feedback": ["nbgrader", "generate_feedback", ASSIGNMENT, "--force"],
-    "solution": ["nbgrader", "generate_solution", "loud", "--force"],
+    "import": [*COURSEAI, "import", "submissions", "download.zip", ASSIGNMENT],
+    "grade": [*COURSEAI, "grade", ASSIGNMENT, "--jobs=2", "--force"],
+    "autograde": [*NBGRADER, "autograde", ASSIGNMENT, "--student=ben", "--force"],
+    "Formgrader": ["-c", PRESS],
+    "report": [*COURSEAI, "report", ASSIGNMENT],
+    "feedback": [*NBGRADER, "generate_feedback", ASSIGNMENT, "--force"],
+    "solution": [*NBGRADER, "generate_solution", "loud", "--force"],
 }
+LESSON = "source/visualizing_features/visualizing_features.ipynb"
 LOUD = f"import time\nfor _ in range(40):\n    print('{MARKER.decode()}', flush=True)\n"
 
 
@@ -82,6 +99,10 @@ def fill(course: Path) -> Path:
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
         gradebook.add_student("cem", first_name=marker)
         gradebook.add_assignment("loud")
+        gradebook.add_student("dia", first_name="Dia", last_name="D", lms_user_id="7")
+    with zipfile.ZipFile(course / "download.zip", "w") as archive:
+        notebook = course / "submitted" / "ada" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+        archive.write(notebook, f"ddia_7_9001_{ASSIGNMENT}.ipynb")
     path = course / "source" / "loud" / "loud.ipynb"
     path.parent.mkdir()
     wait = LOUD + "    time.sleep(0.2)"
@@ -90,9 +111,9 @@ def fill(course: Path) -> Path:
     return course
 
 
-def attack(machine: Machine, module: str, *arguments: str):
-    """Runs a command, watched by the neighbor; returns what that found."""
-    command = [sys.executable, "-m", module, *arguments]
+def attack(machine: Machine, *arguments: str):
+    """Runs Python, watched by the neighbor; returns what that found."""
+    command = [sys.executable, *arguments]
     folders = [machine.shared, machine.home, machine.course, "/dev/shm"]
     said, findings = watch(
         command, machine.course, machine.environment, list(map(str, folders))
@@ -101,10 +122,15 @@ def attack(machine: Machine, module: str, *arguments: str):
     return said, findings
 
 
-def test_a_neighbor_gets_nothing(machine, show_table):
+def check(machine: Machine, commands: dict[str, list[str]]) -> str:
+    """Runs commands, in none of which the neighbor may get anything.
+
+    Returns:
+        A table of what it got.
+    """
     rows = [f"{'while it runs':12}  listens  opened  files  heard  ran"]
     got = {}
-    for name, command in COMMANDS.items():
+    for name, command in commands.items():
         said, found = attack(machine, *command)
         assert "rror" not in said and "Traceback" not in said, said
         # Kernels without a sandbox, which run no student's code, need ports. What
@@ -113,9 +139,23 @@ def test_a_neighbor_gets_nothing(machine, show_table):
         kinds = (listening, found.processes, found.files, found.heard, found.ran)
         rows.append(f"{name:12} {'  '.join(f'{len(kind):6}' for kind in kinds)}")
         got |= {name: found} if any(kinds) or found.arguments else {}
-    show_table("\n".join(rows))
     assert not got, got
-    assert (machine.course / "autograded" / "ben").is_dir()
+    return "\n".join(rows)
+
+
+def test_a_neighbor_gets_nothing(machine, show_table):
+    show_table(check(machine, COMMANDS))
+    graded = {path.name for path in (machine.course / "autograded").iterdir()}
+    assert graded == {"ada", "ben", "dia"}
+
+
+@pytest.mark.long
+def test_a_neighbor_of_the_demonstration_gets_nothing(machine, root, show_table):
+    course = machine.course / "lesson"
+    course.mkdir()
+    drop_figures(copy_course(root, course) / LESSON)
+    show_table(check(replace(machine, course=course), {"demo": [*COURSEAI, "demo"]}))
+    assert (course / "demo" / "feedback").is_dir()
 
 
 def test_the_neighbor_would_find_what_is_there(machine):
