@@ -76,6 +76,13 @@ c.CoalesceStreamsPreprocessor.enabled = True
 # hide the picture that stands in for them.
 c.ExecutePreprocessor.store_widget_state = False
 
+# Whatever saved or damaged a notebook, and whatever lies beside it: what can be read is
+# graded, and the rest is that student's own trouble.
+c.Autograde.exporter_class = "courseai_helpers.grading.submissions.SubmissionExporter"
+c.Autograde.pre_convert_hook = (
+    "courseai_helpers.grading.submissions.refuse_what_stops_nbgrader"
+)
+
 # A lost, copied or edited test cell must not cost points, nor a student's slip the run:
 # submissions are repaired first. The others are nbgrader's own, in its own order.
 c.Autograde.sanitize_preprocessors = [

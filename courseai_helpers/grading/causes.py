@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from nbformat import NotebookNode
 
 CAUSES = "courseai_causes"  # the key in the metadata of an executed notebook
+AUDIT = "courseai_audit"  # that of what was repaired before
 
 WRONG_ANSWER = "wrong answer"
 ERROR = "error"

@@ -13,7 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from courseai_helpers.grading.causes import CAUSES
+from courseai_helpers.grading.causes import AUDIT, CAUSES
 from courseai_helpers.grading.execute import SandboxedExecute
 from courseai_helpers.grading.replies import write_error, write_reply
 from courseai_helpers.grading.sandbox import SandboxError
@@ -44,6 +44,12 @@ class Submission:
         for content in self.notebooks.values():
             failures |= json.loads(content)["metadata"].get(CAUSES, {})
         return failures
+
+    def list_notes(self) -> list[str]:
+        """Returns what was repaired or left out before it was executed."""
+        contents = map(json.loads, self.notebooks.values())
+        found = [content["metadata"].get(AUDIT, []) for content in contents]
+        return list(dict.fromkeys(note for notes in found for note in notes))
 
 
 class Executions:

@@ -16,6 +16,8 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.utils import is_grade, is_solution
 
+from courseai_helpers.grading.causes import AUDIT
+
 TEMPLATE = "feedback.html.j2"
 LONGEST = 1000  # characters of a message
 MISSING = "ModuleNotFoundError"  # what Python raises for a package that is not there
@@ -43,6 +45,7 @@ class FeedbackExporter(Exporter):
                 late_penalty=grades["late_penalty"],
                 waiting=waiting,
                 missing=list_missing(nb),
+                notes=nb.metadata.get(AUDIT, []),
                 exercises=exercises,
             )
         )

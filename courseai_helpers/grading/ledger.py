@@ -14,6 +14,7 @@ from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy import Column, Float, MetaData, String, Table, Text, text
+from sqlalchemy.schema import CreateColumn
 
 from courseai_helpers.grading.course import CourseError
 
@@ -26,6 +27,7 @@ TABLE = Table(
     Column("refused", Text, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("failures", Text, nullable=False),
+    Column("notes", Text, nullable=False, server_default="[]"),
 )
 LOCK = 3_030_815  # any number: PostgreSQL's name for the lock on this database
 
@@ -39,17 +41,26 @@ class Entry:
         refused: Why it could not be graded at all, or nothing.
         seconds: How long its execution took.
         failures: Cause and message for each cell that failed, by its name.
+        notes: What was repaired or left out before it was graded.
     """
 
     fingerprint: str
     refused: str = ""
     seconds: float = 0.0
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def create_table(engine: sqlalchemy.Engine) -> None:
-    """Creates the table, if it is not there."""
+    """Creates the table, if it is not there, and the column that it did not have."""
     TABLE.metadata.create_all(engine)
+    names = [
+        column["name"] for column in sqlalchemy.inspect(engine).get_columns(TABLE.name)
+    ]
+    if TABLE.c.notes.name not in names:
+        column = CreateColumn(TABLE.c.notes).compile(dialect=engine.dialect)
+        with engine.begin() as connection:
+            connection.execute(text(f"ALTER TABLE {TABLE.name} ADD COLUMN {column}"))
 
 
 def read_entries(engine: sqlalchemy.Engine, assignment: str) -> dict[str, Entry]:
@@ -58,7 +69,11 @@ def read_entries(engine: sqlalchemy.Engine, assignment: str) -> dict[str, Entry]
     with engine.connect() as connection:
         return {
             row.student: Entry(
-                row.fingerprint, row.refused, row.seconds, json.loads(row.failures)
+                row.fingerprint,
+                row.refused,
+                row.seconds,
+                json.loads(row.failures),
+                json.loads(row.notes),
             )
             for row in connection.execute(query)
         }
@@ -70,7 +85,8 @@ def write_entry(url: str, assignment: str, student: str, entry: Entry) -> None:
     with engine.begin() as connection:
         mine = (TABLE.c.assignment == assignment) & (TABLE.c.student == student)
         connection.execute(TABLE.delete().where(mine))
-        values = vars(entry) | {"failures": json.dumps(entry.failures)}
+        lists = {"failures": entry.failures, "notes": entry.notes}
+        values = vars(entry) | {name: json.dumps(v) for name, v in lists.items()}
         names = {"assignment": assignment, "student": student}
         connection.execute(TABLE.insert().values(**names, **values))
     engine.dispose()

@@ -2,11 +2,17 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme
 from traitlets.config import Config
+
+from courseai_helpers.grading.execute import name_cell
+from courseai_helpers.grading.reading import read_notebook
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,31 @@ class Original:
         """Whether a cell has the text that students got, or that instructors have."""
         versions = (self.released, self.source)
         return normalize(source) in [normalize(version) for version in versions]
+
+
+@dataclass(frozen=True)
+class Handout:
+    """A notebook as students got it.
+
+    Attributes:
+        originals: The cells that nbgrader knows, by their names.
+        outline: Name and text of every cell, in their order.
+    """
+
+    originals: dict[str, Original]
+    outline: list[tuple[str, str]]
+
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """The texts of all cells, also as instructors have them."""
+        sources = [original.source for original in self.originals.values()]
+        return frozenset(
+            map(normalize, [*sources, *(text for _, text in self.outline)])
+        )
+
+    def is_own(self, source: str) -> bool:
+        """Whether a text is a student's own."""
+        return bool(text := normalize(source)) and text not in self.texts
 
 
 def normalize(text: str) -> str:
@@ -90,3 +121,20 @@ def read_originals(
             cell.name, cell.cell_type, cell.source, marks, released.source
         )
     return originals
+
+
+def read_handout(
+    gradebook: Gradebook, notebook: str, assignment: str, config: Config
+) -> Handout:
+    """Reads a whole notebook: the gradebook has only the cells that are marked."""
+    originals = read_originals(gradebook, notebook, assignment, config)
+    outline = [(name, original.released) for name, original in originals.items()]
+    course = CourseDirectory(config=config)
+    folder = course.format_path(course.source_directory, ".", assignment)
+    if (path := Path(folder, f"{notebook}.ipynb")).is_file():
+        names = [(name_cell(cell), cell) for cell in read_notebook(path).cells]
+        outline = [
+            (name, originals[name].released if name in originals else cell.source)
+            for name, cell in names
+        ]
+    return Handout(originals, outline)

@@ -6,20 +6,18 @@ executed go. What was done stands in a note at the top of the autograded noteboo
 the formgrader shows it, in the notebook's metadata and in the log.
 """
 
-from pathlib import Path
-
 from nbformat import NotebookNode
 from nbformat.corpus.words import generate_corpus_id
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
-from courseai_helpers.errors import CourseError
+from courseai_helpers.grading.causes import AUDIT
+from courseai_helpers.grading.folders import SubmissionError
 from courseai_helpers.grading.names import explain_bad_id, explain_bad_name
 from courseai_helpers.grading.originals import Original, read_originals
-from courseai_helpers.printing import make_printable
+from courseai_helpers.grading.submissions import NOTES
 
-AUDIT = "courseai_audit"
 TAGS = ("raises-exception", "skip-execution")
 
 
@@ -30,42 +28,19 @@ class RepairSubmission(NbGraderPreprocessor):
         """Repairs the notebook in place and leaves an audit note if it had to.
 
         Raises:
-            SubmissionError: if a file of the submission must not be read, or what its
-                student is called must not be shown.
+            SubmissionError: if what its student is called must not be shown.
         """
-        refuse_odd_files(Path(resources["metadata"]["path"]))
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
             refuse_odd_names(gradebook, names["student"])
             originals = read_originals(
                 gradebook, names["notebook"], names["assignment"], self.config
             )
-        notes = repair(nb, originals)
+        notes = [*resources.get(NOTES, []), *repair(nb, originals)]
         for note in notes:
             self.log.warning("%s: %s", names["student"], note)
         leave_note(nb, notes)
         return nb, resources
-
-
-class SubmissionError(CourseError):
-    """Says why a submission can't be graded; the fault is the submission's."""
-
-
-def refuse_odd_files(folder: Path) -> None:
-    """Looks at what lies in a submission, before any of it is copied or read.
-
-    Raises:
-        SubmissionError: if there is a symbolic link, which could lead to what is not
-            the student's, or a pipe or the like, whose reading may never end.
-    """
-    for path in (folder, *folder.rglob("*")):
-        link = path.is_symlink()
-        if link or not (path.is_file() or path.is_dir()):
-            kind = "a symbolic link" if link else "no file"
-            raise SubmissionError(
-                f"{make_printable(path.name)} is {kind}. Nothing of this submission "
-                "was graded: take it away, or ask the student to submit again."
-            )
 
 
 def refuse_odd_names(gradebook: Gradebook, student: str) -> None:

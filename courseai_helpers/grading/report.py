@@ -126,6 +126,7 @@ def make_page(assignment: str, results: ClassResults) -> str:
         slowest=find_slowest(results.entries),
         troubled=find_troubled(results.entries),
         refused={s: e.refused for s, e in results.entries.items() if e.refused},
+        repaired={s: e.notes for s, e in results.entries.items() if e.notes},
     )
 
 

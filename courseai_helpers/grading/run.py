@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy
-from nbgrader.coursedir import CourseDirectory
 from traitlets.config import PyFileConfigLoader
 
 from courseai_helpers.grading.course import CourseError
 from courseai_helpers.grading.executing import Submission
+from courseai_helpers.grading.folders import SubmissionError, compute_fingerprint
 from courseai_helpers.grading.ledger import (
     Entry,
     create_table,
@@ -21,12 +21,11 @@ from courseai_helpers.grading.ledger import (
 )
 from courseai_helpers.grading.names import explain_bad_id, explain_bad_name
 from courseai_helpers.grading.progress import show_progress
-from courseai_helpers.grading.repair import SubmissionError
 from courseai_helpers.grading.sandbox import require_hidden
 from courseai_helpers.grading.staging import (
     STEP,
+    LenientCourseDirectory,
     StagedAutograde,
-    compute_fingerprint,
     put_in_place,
 )
 from courseai_helpers.grading.transaction import open_transaction
@@ -41,6 +40,7 @@ EXECUTION = (
     "SandboxedExecute",
     "SandboxProvisioner",
 )
+MAX_LENGTH = 400  # characters of the notes on a submission
 
 
 @dataclass
@@ -51,10 +51,13 @@ class Outcome:
     skipped: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)  # with the reason
     failed: dict[str, str] = field(default_factory=dict)  # by our own fault
+    notes: dict[str, list[str]] = field(default_factory=dict)  # on what was repaired
 
     def describe(self) -> str:
         """Says in some lines what was done and what was not, and why."""
         lines = [f"{len(self.graded)} graded, {len(self.skipped)} graded before."]
+        for student, notes in self.notes.items():
+            lines.append(f"{student}: {shorten(quote(' '.join(notes)))}")
         for student, reason in self.refused.items():
             lines.append(f"{quote(student)} can't be graded: {quote(reason)}")
         for student, reason in self.failed.items():
@@ -69,6 +72,13 @@ class Outcome:
 def quote(text: str) -> str:
     """Returns what others have said; its further lines can't pass for ours."""
     return text.replace("\n", "\n    ")
+
+
+def shorten(text: str) -> str:
+    """Returns a text for one line."""
+    if len(text) <= MAX_LENGTH:
+        return text
+    return f"{text[:MAX_LENGTH]} … The rest is at the top of the autograded notebook."
 
 
 @dataclass
@@ -138,7 +148,8 @@ def prepare(course: Path, assignment: str, *, sandbox: bool) -> ClassRun:
         )
     config = PyFileConfigLoader("nbgrader_config.py", path=str(course)).load_config()
     config.SandboxedExecute.sandbox = sandbox
-    coursedir = CourseDirectory(config=config, root=str(course))
+    config.CourseDirectory.root = str(course)
+    coursedir = LenientCourseDirectory(config=config)
     coursedir.assignment_id = assignment
     converter = StagedAutograde(coursedir, config=config)
     converter.require_assignment()
@@ -154,7 +165,11 @@ def choose(run: ClassRun, force: bool) -> dict[str, str]:
     for student, folder in submissions.items():
         if student in run.outcome.refused:
             continue
-        fingerprint = compute_fingerprint(folder)
+        try:
+            fingerprint = compute_fingerprint(folder)
+        except SubmissionError as error:
+            refuse(run, student, Entry("", refused=str(error)))
+            continue
         entry = known.get(student)
         if entry is None or entry.fingerprint != fingerprint:
             todo[student] = fingerprint
@@ -220,7 +235,8 @@ def refuse(run: ClassRun, student: str, entry: Entry) -> None:
 def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
     """Records what became of a submission; all of it, or nothing."""
     student = executed.student
-    entry = Entry(fingerprint, "", executed.seconds, executed.list_failures())
+    notes = executed.list_notes()
+    entry = Entry(fingerprint, "", executed.seconds, executed.list_failures(), notes)
     try:
         with open_transaction(run.engine) as url:
             staged = run.converter.record(executed, url)
@@ -232,4 +248,6 @@ def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
             f"kept, and the {len(run.outcome.graded)} before it are safe. Is the disk "
             "full? Make room and run the same command again: it goes on from here."
         ) from error
+    if notes:
+        run.outcome.notes[student] = notes
     run.outcome.graded.append(student)

@@ -4,15 +4,13 @@ The first and the last, which are here, use the gradebook and happen where it is
 one between needs nothing but the submission, and can happen anywhere.
 """
 
-import glob
-import hashlib
-import json
 import os
-import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import nbformat
+import sqlalchemy
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
@@ -22,17 +20,30 @@ from traitlets.utils.importstring import import_item
 from courseai_helpers.grading.course import CourseError
 from courseai_helpers.grading.execute import SandboxedExecute
 from courseai_helpers.grading.executing import Submission
+from courseai_helpers.grading.folders import SubmissionError, select_beside, survey
 from courseai_helpers.grading.harmless import HarmlessNotebook
-from courseai_helpers.grading.repair import SubmissionError, refuse_odd_files
-from courseai_helpers.grading.sandbox import Limits
+from courseai_helpers.grading.submissions import (
+    MissingNotebookError,
+    SubmissionExporter,
+    read_time,
+)
 
 STEP = ".grading"  # the folder where a graded submission waits for its place
-MAX_FILES = Limits.disk  # bytes
+
+
 # The steps without which nothing is graded, and what would happen then.
 REQUIRED = {
     SandboxedExecute: "student code would run without a sandbox",
     HarmlessNotebook: "student code would run in the browser of who looks at it",
 }
+
+
+class LenientCourseDirectory(CourseDirectory):
+    """Takes a file without a time in it for no time; it is a student's."""
+
+    def get_existing_timestamp(self, dest_path: str) -> datetime | None:
+        """Returns when a submission was handed in, None if that is not known."""
+        return read_time(Path(dest_path))
 
 
 class StagedAutograde(Autograde):
@@ -41,7 +52,7 @@ class StagedAutograde(Autograde):
     def __init__(self, coursedir: CourseDirectory, **options):
         super().__init__(coursedir=coursedir, **options)
         self.assignment = coursedir.assignment_id
-        self.exporter = self.exporter_class(parent=self, config=self.config)
+        self.exporter = SubmissionExporter(parent=self, config=self.config)
         names = self.autograde_preprocessors
         steps = [import_item(name) if isinstance(name, str) else name for name in names]
         for step, harm in REQUIRED.items():
@@ -75,10 +86,13 @@ class StagedAutograde(Autograde):
         Raises:
             CourseError: if there are none.
         """
-        place = r"(?P<student>[^/]*)"
-        pattern = self._format_source(self.assignment, place, escape=True)
-        folders = sorted(glob.glob(self._format_source(self.assignment, "*")))
-        found = {re.fullmatch(pattern, name)["student"]: Path(name) for name in folders}
+        above, _, below = self._format_source(self.assignment, "*").rpartition("*")
+        names = sorted(os.listdir(above)) if os.path.isdir(above) else []
+        found = {
+            name: Path(above + name + below)
+            for name in names
+            if not name.startswith(".") and may_exist(above + name, below)
+        }
         if not found:
             raise CourseError(
                 f"There are no submissions of {self.assignment} in {self.find('*')}. "
@@ -107,35 +121,38 @@ class StagedAutograde(Autograde):
         Raises:
             SubmissionError: if it is none.
         """
+        missing = None
         folder = self.find(student)
         files = self.collect_files(folder)
         self.exporter._preprocessors = []
         for step in self.first_steps:
             self.exporter.register_preprocessor(step)
         notebooks = {}
-        for path in self.list_notebooks(folder):
-            resources = self.init_single_notebook_resources(str(path))
+        for name in self.list_notebooks():
+            path = str(folder / f"{name}.ipynb")
+            resources = self.init_single_notebook_resources(path)
             try:
-                content, _ = self.exporter.from_filename(str(path), resources=resources)
-            except SubmissionError:
+                content, _ = self.exporter.from_filename(path, resources=resources)
+            except MissingNotebookError as error:
+                missing = error
+            except (CourseError, sqlalchemy.exc.SQLAlchemyError):
                 raise
-            except Exception as error:  # nbformat, JSON, nbgrader: each has its own
+            except Exception as error:  # nbgrader's steps and ours: each has its own
                 reason = f"{type(error).__name__}: {error}"
-                raise SubmissionError(f"{path.name} can't be read: {reason}") from error
-            notebooks[path.stem] = content
+                raise SubmissionError(
+                    f"{name}.ipynb can't be read: {reason}"
+                ) from error
+            else:
+                notebooks[name] = content
+        if not notebooks:
+            raise missing
         return Submission(student, notebooks, files)
 
-    def list_notebooks(self, folder: Path) -> list[Path]:
-        """Returns the submitted notebooks that belong to the assignment."""
+    def list_notebooks(self) -> list[str]:
+        """Returns the names of the assignment's notebooks."""
         with self.open_gradebook() as gradebook:
             assignment = gradebook.find_assignment(self.assignment)
-            wanted = [notebook.name for notebook in assignment.notebooks]
-        paths = [folder / f"{name}.ipynb" for name in wanted]
-        found = [path for path in paths if path.is_file()]
-        if not found:
-            names = ", ".join(path.name for path in paths)
-            raise SubmissionError(f"There is no notebook by the name of {names}.")
-        return found
+            return [notebook.name for notebook in assignment.notebooks]
 
     def open_gradebook(self) -> Gradebook:
         """Opens the gradebook with nbgrader's own class."""
@@ -145,23 +162,35 @@ class StagedAutograde(Autograde):
         """Reads what a kernel gets to see beside the notebook.
 
         Raises:
-            SubmissionError: if a file must not be read, or if it is too much.
+            SubmissionError: if the folder or a file can't be read.
         """
-        refuse_odd_files(folder)
-        ignored = [*self.coursedir.ignore, "*.ipynb"]
-        source = Path(
-            self.coursedir.format_path(
-                self.coursedir.source_directory, ".", self.assignment
-            )
+        ignored = self.coursedir.ignore
+        paths, _ = select_beside(survey(folder), ignored)
+        source = self.coursedir.format_path(
+            self.coursedir.source_directory, ".", self.assignment
         )
-        paths = {
-            str(Path(name).relative_to(root)): Path(name)
-            for root in (folder, source)  # the instructor's come last and win
-            for name in find_all_files(str(root), ignored)
-        }
-        if sum(path.stat().st_size for path in paths.values()) > MAX_FILES:
-            raise SubmissionError(f"Its files have more than {MAX_FILES} bytes.")
-        return {name: path.read_bytes() for name, path in paths.items()}
+        theirs = self.exclude_overwriting.get(self.assignment, [])
+        for path in find_all_files(source, [*ignored, "*.ipynb"]):
+            if (name := os.path.relpath(path, source)) not in theirs:
+                paths[name] = Path(path)  # the instructor's win
+        try:
+            return {name: path.read_bytes() for name, path in paths.items()}
+        except OSError as error:
+            raise SubmissionError(
+                f"{error.filename} can't be read ({error.strerror}). Grade again."
+            ) from error
+
+    def init_assignment(self, assignment_id: str, student_id: str) -> None:
+        """Does what nbgrader does, but copies only what a kernel gets to see."""
+        usual, self.coursedir.ignore = self.coursedir.ignore, ["*"]
+        try:
+            super().init_assignment(assignment_id, student_id)
+        finally:
+            self.coursedir.ignore = usual
+        staged = Path(self._format_dest(assignment_id, student_id))
+        for name, content in self.collect_files(self.find(student_id)).items():
+            (staged / name).parent.mkdir(parents=True, exist_ok=True)
+            (staged / name).write_bytes(content)
 
     def record(self, submission: Submission, db_url: str) -> Path:
         """Writes an executed submission's scores to the gradebook, its files to STEP.
@@ -199,14 +228,20 @@ class StagedAutograde(Autograde):
         nbformat.write(notebook, staged / f"{name}.ipynb")
 
 
-def compute_fingerprint(folder: Path) -> str:
-    """Returns a hash of all that a student submitted, names and contents."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content = b"" if path.is_symlink() else path.read_bytes()
-        name = str(path.relative_to(folder))
-        digest.update(json.dumps([name, len(content)]).encode() + content)
-    return digest.hexdigest()
+def may_exist(folder: str, below: str) -> bool:
+    """Tells whether a student's folder has a submission, or does not let one look.
+
+    Args:
+        folder: The student's folder.
+        below: The rest of the submission's path.
+    """
+    try:
+        os.lstat(folder + below)
+    except (FileNotFoundError, NotADirectoryError):
+        return os.path.islink(folder) and not os.path.exists(folder)
+    except OSError:  # without the right to look, or in a network that is gone
+        return True
+    return True
 
 
 def put_in_place(staged: Path, destination: Path) -> None:

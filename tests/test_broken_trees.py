@@ -1,0 +1,122 @@
+"""One broken submission, however it is broken, costs nobody else a point."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import kernels
+import pytest
+from broken_trees import NEED_RIGHTS, NOTED, REFUSED
+from small_course import (
+    ASSIGNMENT,
+    TESTS,
+    copy_course,
+    make_course,
+    read_points,
+    submit,
+)
+
+pytestmark = kernels.needs_sandbox
+
+FULL = dict.fromkeys(TESTS, 1.0)
+# Root reads what has no rights; without these two capabilities it can't, either.
+MORTAL = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+MORTAL *= os.geteuid() == 0
+GRADE = ("-m", "courseai_helpers.cli", "grade", ASSIGNMENT)
+GRADED = {name: way for name, way in NOTED.items() if name not in NEED_RIGHTS}
+SAMPLE = 9  # one of so many of those is graded in the default run
+# Takes submissions as far as one can without a kernel, which has to read Python itself.
+SANITISE = f"""
+import json
+from pathlib import Path
+from courseai_helpers.grading.run import prepare, choose, create_table
+from courseai_helpers.grading.folders import SubmissionError
+
+run = prepare(Path.cwd(), {ASSIGNMENT!r}, sandbox=True)
+create_table(run.engine)
+found = {{}}
+for student in choose(run, force=True):
+    try:
+        notes = run.converter.sanitise(student).list_notes()
+        found[student] = "noted", " ".join(notes)
+    except SubmissionError as error:
+        found[student] = "refused", str(error)
+found |= {{name: ("refused", why) for name, why in run.outcome.refused.items()}}
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A course without submissions."""
+    return make_course(tmp_path_factory.mktemp("broken") / "course")
+
+
+@pytest.fixture
+def course(made, tmp_path) -> Path:
+    """A course of the test's own."""
+    return copy_course(made, tmp_path / "course")
+
+
+def run_program(course: Path, *command: str, rights: tuple[str, ...] = ()) -> str:
+    """Runs a Python program in the course directory; returns what it said."""
+    result = subprocess.run(
+        [*rights, sys.executable, *command],
+        cwd=course,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert "Traceback" not in result.stdout, result.stdout
+    return result.stdout
+
+
+def hand_in(course: Path, good: int, broken: dict) -> list[str]:
+    """Hands in good and broken work; returns whose is good."""
+    names = [f"good{number}" for number in range(good)]
+    for name in names:
+        submit(course, name)
+    for name, (break_it, _) in broken.items():
+        break_it(submit(course, name))
+    return names
+
+
+def check_grading(course: Path, good: int, noted: dict) -> None:
+    """Grades good work among broken work and looks at each of them."""
+    refused = {n: way for n, way in REFUSED.items() if n not in NEED_RIGHTS}
+    names = hand_in(course, good, refused | noted)
+    output = run_program(course, *GRADE, "--jobs=2")
+    assert f"{good + len(noted)} graded, 0 graded before" in output
+    points = read_points(course)
+    assert points == dict.fromkeys([*names, *noted], FULL)
+    for name, (_, reason) in refused.items():
+        line = rf"^{name} can't be graded: .*{re.escape(reason)}"
+        assert re.search(line, output, re.M), (line, output)
+    for name, (_, note) in noted.items():
+        line = rf"^{name}: .*{re.escape(note)}"
+        assert not note or re.search(line, output, re.M), (line, output)
+
+
+def test_good_work_among_broken_work_has_its_points_and_the_rest_its_reason(course):
+    check_grading(course, 4, dict(list(GRADED.items())[::SAMPLE]))
+
+
+@pytest.mark.long
+def test_twenty_good_ones_among_all_that_is_broken(course):
+    assert len(REFUSED | NOTED) > 100
+    check_grading(course, 20, GRADED)
+
+
+def test_each_broken_one_is_refused_or_noted_as_it_should_be(course):
+    hand_in(course, 0, REFUSED | NOTED)
+    output = run_program(course, "-c", SANITISE, rights=MORTAL)
+    found = json.loads(output.splitlines()[-1])
+    wanted = {name: ["refused", reason] for name, (_, reason) in REFUSED.items()}
+    wanted |= {name: ["noted", note] for name, (_, note) in NOTED.items()}
+    assert found.keys() == wanted.keys()
+    for name, (kind, text) in found.items():
+        assert kind == wanted[name][0] and wanted[name][1] in text, (name, kind, text)
