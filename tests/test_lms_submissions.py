@@ -1,5 +1,6 @@
 """`courseai import submissions`: downloads from Canvas and Moodle, whatever is in."""
 
+import contextlib
 import io
 import os
 import shutil
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from broken_trees import NEED_RIGHTS, NOTED, REFUSED
 from lms_course import (
     ASSIGNMENT,
     NOTEBOOK,
@@ -20,6 +22,7 @@ from lms_course import (
 from small_course import run
 
 from courseai_helpers.cli import main
+from courseai_helpers.grading.reading import NotebookError, read_notebook
 
 EARLY = datetime(2026, 10, 31, 10, 0, 0)  # before the assignment is due, in UTC
 LATE = datetime(2026, 11, 2, 10, 0, 0)
@@ -367,3 +370,121 @@ def test_the_command_works_from_outside(course):
     result = run(course, "courseai_helpers.cli", *command)
     assert result.returncode == 0 and "1 to write" in result.stdout, result.stdout
     assert read("ada") == make_notebook("a")
+
+
+UNTOUCHED = make_notebook("source")  # what lms_course hands out
+
+
+def test_of_two_copies_in_an_archive_the_one_with_work_in_it_counts(course, capsys):
+    for order in (("release", "work"), ("work", "release")):
+        inner = pack(
+            {
+                f"{folder}/{NOTEBOOK}": UNTOUCHED
+                if folder == "release"
+                else make_notebook("done")
+                for folder in order
+            }
+        )
+        assert import_files({"mllerada_101_9003_course.zip": inner}, "--force") == 0
+        assert read("ada") == make_notebook("done")
+        out = capsys.readouterr().out
+        assert (
+            f"course.zip/work/{NOTEBOOK} was taken, not mllerada_101_9003_course.zip/"
+            f"release/{NOTEBOOK} (it is as it was handed out)"
+        ) in out
+
+
+def test_work_counts_even_if_something_untouched_or_unreadable_is_newer(course, capsys):
+    for number, content in ((1, make_notebook("work")), (2, UNTOUCHED), (3, "{ torn")):
+        path = Path(
+            "sent", f"mllerada_101_{number}_visualizing_features-{number}.ipynb"
+        )
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    assert main(["import", "submissions", "sent", ASSIGNMENT]) == 0
+    assert read("ada") == make_notebook("work")
+    out = capsys.readouterr().out
+    assert "features-2.ipynb (it is as it was handed out)" in out
+    assert "features-3.ipynb (it can't be read)" in out
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "visualizing_features copy 2.ipynb",
+        "visualizing_features copy.ipynb",
+        "visualizing_features (1).ipynb",
+        "visualizing_features(1).ipynb",
+        "visualizing_features - Copy (2).ipynb",
+        "visualizing_features - Kopie.ipynb",
+        "visualizing_features (Kopie 2).ipynb",
+        "visualizing_features-Copy1.ipynb",
+        "Copy of visualizing_features.ipynb",
+        "Kopie von visualizing_features (1).ipynb",
+        "Copie de visualizing_features.ipynb",
+        "visualizing_features のコピー.ipynb",
+        "VisualizingFeatures.IPYNB",
+        "visualizing_features.ipynb.txt",
+        "visualizing_features.ipynb.json",
+        "mueller_visualizing_features_final2.ipynb",
+    ],
+)
+def test_a_notebook_is_known_by_its_name_whatever_was_added_to_it(course, capsys, name):
+    other = make_notebook("something else")
+    files = {f"ben/{name}": make_notebook("b"), "ben/scratch.ipynb": other}
+    assert import_files(files) == 0
+    assert read("ben") == make_notebook("b")
+
+
+def test_what_macos_puts_beside_a_file_is_nothing_that_was_sent(course, capsys):
+    files = {f"ben/{NOTEBOOK}": make_notebook("b"), f"ben/._{NOTEBOOK}": "rubbish"}
+    assert import_files(files) == 0
+    folder = Path("unpacked", "ada")
+    folder.mkdir(parents=True)
+    (folder / NOTEBOOK).write_text(make_notebook("a"))
+    (folder / f"._{NOTEBOOK}").write_bytes(b"\0\5\x16\7" + b" " * 4096)
+    assert main(["import", "submissions", "unpacked", ASSIGNMENT]) == 0
+    assert read("ada") == make_notebook("a") and read("ben") == make_notebook("b")
+    assert "._" not in capsys.readouterr().out
+
+
+def test_canvas_s_numbers_do_not_keep_a_notebook_from_its_files(course):
+    files = {
+        f"mllerada_101_9003_{ASSIGNMENT}-1.ipynb": make_notebook("a"),
+        "mllerada_101_9004_helpers-1.py": "x=1",
+        "mllerada_101_9005_photo.png": "first",
+        "mllerada_101_9006_photo-1.png": "second",
+        f"ben/{NOTEBOOK}": make_notebook("b"),
+        "ben/week-1.csv": "1",
+    }
+    assert import_files(files) == 0
+    assert read("ada", "helpers.py") == read("ada", "helpers-1.py") == "x=1"
+    # Both were sent at the same time, so neither is a second try of the other.
+    assert read("ada", "photo.png") == "first"
+    assert read("ada", "photo-1.png") == "second"
+    assert "week.csv" not in str(list_files(Path("submitted/ben")))
+
+
+def test_import_and_grading_read_the_same_notebooks(course, capsys):
+    readable = {}
+    with open_gradebook(course) as gradebook:
+        for name, (break_it, _) in (REFUSED | NOTED).items():
+            path = Path("sent", name, "small.ipynb")
+            path.parent.mkdir(parents=True)
+            path.write_text(make_notebook("work"))
+            if "folder" in name or "student" in name or name in NEED_RIGHTS:
+                continue  # these are about something else
+            break_it(path.parent)
+            if path.is_file() and not path.is_symlink() and len(list_names(path)) == 1:
+                path = path.rename(path.with_name(NOTEBOOK))
+                gradebook.add_student(name)
+                with contextlib.suppress(NotebookError):
+                    readable[name] = read_notebook(path)
+    assert main(["import", "submissions", "sent", ASSIGNMENT]) == 1
+    assert list_students() == readable.keys() and len(readable) > 40
+    assert "Traceback" not in capsys.readouterr().out
+
+
+def list_names(path: Path) -> list[str]:
+    """Returns what lies in a file's folder."""
+    return os.listdir(path.parent)

@@ -65,9 +65,9 @@ def parse(data: bytes) -> dict:
                 "It has the marks of a merge in Git that was never finished (<<<<<<<). "
                 "Ask the student to decide between the versions and to submit again."
             ) from error
-        raise NotebookError(f"It is no notebook: {error}. {AGAIN}") from error
+        raise NotebookError(f"It is not in JSON: {error}. {AGAIN}") from error
     if not isinstance(content, dict) or not isinstance(find_cells(content), list):
-        raise NotebookError(f"It is no notebook: it has no list of cells. {AGAIN}")
+        raise NotebookError(f"It has no list of cells, as notebooks have. {AGAIN}")
     return content
 
 

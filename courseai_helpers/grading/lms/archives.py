@@ -43,6 +43,11 @@ class StudentsFile(io.FileIO):
         return super().read(size)
 
 
+def is_unwanted(name: PurePosixPath) -> bool:
+    """Tells what desktops and editors leave behind; macOS puts "._x" beside each x."""
+    return any(part in UNWANTED or part.startswith("._") for part in name.parts)
+
+
 def unpack(
     source: Path, workspace: Path, find_sender: Callable[[PurePosixPath], str]
 ) -> Unpacked:
@@ -84,7 +89,7 @@ def read_folder(folder: Path, result: Unpacked) -> None:
             check_name(name)
             if path.is_symlink():
                 raise RefusedError("It is a symbolic link.")
-            if path.is_file() and not UNWANTED & set(name.parts):
+            if path.is_file() and not is_unwanted(name):
                 time = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                 found = Found(name, path, time.replace(tzinfo=None))
                 add(found, sender, result)
@@ -142,7 +147,7 @@ def read_entries(archive: zipfile.ZipFile, outer: Found, result: Unpacked) -> No
             continue
         with note(result, sender, inner) as bundle:
             bundle.charge(files=1)
-            if not name.endswith("/") and not UNWANTED & set(inner.parts):
+            if not name.endswith("/") and not is_unwanted(inner):
                 check_entry(entry)
                 path = extract(archive, entry, bundle, result)
                 add(Found(inner, path, read_time(entry), around), sender, result)

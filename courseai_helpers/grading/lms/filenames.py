@@ -4,7 +4,6 @@ Source: Canvas's lib/content_zipper.rb and Moodle's mod/assign/classes/downloade
 """
 
 import re
-import unicodedata
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -21,8 +20,8 @@ MOODLE = re.compile(
     r"(?P<name>[^_]+)_(?P<participant>\d+)_assignsubmission_file(_(?P<rest>.*))?"
 )
 OTHER_MOODLE = re.compile(r".+_assignsubmission_\w+")
-# What browsers, LMSs and JupyterLab add to a name that is taken.
-COPY = re.compile(r"(?i)([ _-]*\(\d+\)|-\d+|-copy\d*|[ _-]kopie| - copy( \(\d+\))?)$")
+# What Canvas adds to the name of a file that a student sends again.
+NUMBER = re.compile(r"-\d+$")
 
 
 @dataclass(frozen=True)
@@ -102,14 +101,6 @@ def read_plain(path: PurePosixPath, students: Container[str]) -> Sender | str:
     return "Its name does not tell whose it is."
 
 
-def fold(name: str) -> str:
-    """Returns a name by which to compare: letters and digits, no case, no accents."""
-    plain = unicodedata.normalize("NFKD", name.casefold())
-    return "".join(letter for letter in plain if letter.isalnum())
-
-
-def strip_copy(stem: str) -> str:
-    """Returns a file's name without what was added because the name was taken."""
-    while (shorter := COPY.sub("", stem)) != stem:
-        stem = shorter
-    return stem
+def strip_number(stem: str) -> str:
+    """Returns a file's name without the number that Canvas adds to it."""
+    return NUMBER.sub("", stem) or stem

@@ -1,6 +1,5 @@
 """Puts downloaded submissions where nbgrader looks for them."""
 
-import json
 import shutil
 import tempfile
 from collections import defaultdict
@@ -12,9 +11,17 @@ from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGrader
 
 from courseai_helpers.errors import CourseError
+from courseai_helpers.grading.copies import (
+    Copy,
+    choose_copy,
+    find_copies,
+    find_wanted,
+    is_notebook,
+)
+from courseai_helpers.grading.folders import SubmissionError, survey
 from courseai_helpers.grading.lms.archives import copy, unpack
 from courseai_helpers.grading.lms.bundles import Found, Unpacked
-from courseai_helpers.grading.lms.filenames import Sender, fold, strip_copy
+from courseai_helpers.grading.lms.filenames import Sender, strip_number
 from courseai_helpers.grading.lms.roster import Person, read_roster
 from courseai_helpers.grading.lms.senders import Students, find_time, get_time
 from courseai_helpers.grading.lms.settings import (
@@ -23,10 +30,12 @@ from courseai_helpers.grading.lms.settings import (
     read_settings,
     require_gradebook,
 )
+from courseai_helpers.grading.originals import Handout, read_handout
+from courseai_helpers.grading.reading import NotebookError, read_notebook
 from courseai_helpers.grading.staging import put_in_place
+from courseai_helpers.grading.submissions import TIMESTAMP, read_time
 from courseai_helpers.printing import make_printable
 
-TIMESTAMP = "timestamp.txt"
 STAGING = ".importing"  # on the disk of the submissions, so that moving is renaming
 # What becomes of a submission that is written, and of one that is not.
 WRITTEN = ("new", "replaces an older one")
@@ -39,12 +48,12 @@ class Wanted:
 
     Attributes:
         name: The assignment's name.
-        notebooks: The names of its notebooks, without ".ipynb".
+        notebooks: Its notebooks as students got them, by their names.
         due: When it is due, in UTC.
     """
 
     name: str
-    notebooks: list[str]
+    notebooks: dict[str, Handout]
     due: datetime | None
 
 
@@ -133,7 +142,13 @@ def import_submissions(
                 f"The gradebook has no assignment {assignment!r}. `nbgrader "
                 f"generate_assignment {assignment}` puts it there."
             ) from None
-        wanted = Wanted(assignment, [n.name for n in entry.notebooks], entry.duedate)
+        handouts = {
+            notebook.name: read_handout(
+                gradebook, notebook.name, assignment, application.config
+            )
+            for notebook in entry.notebooks
+        }
+        wanted = Wanted(assignment, handouts, entry.duedate)
         students = Students(gradebook, known)
     with tempfile.TemporaryDirectory() as workspace:
         unpacked = unpack(download, Path(workspace), students.find_key)
@@ -178,16 +193,36 @@ def choose(person: Person, sent: list[Sent], wanted: Wanted) -> Submission:
     """
     notes = []
     notebooks = choose_notebooks(sent, wanted, notes)
-    files = {name: found for name, (found, _) in notebooks.items()}
     newest, sender = max(notebooks.values(), key=get_age)
-    for found, other in sorted(sent, key=get_age):
-        name = place_beside(other.rest, sender.rest)
-        if name.suffix != ".ipynb" and not files.keys() & set(map(str, name.parents)):
-            files[str(name)] = found
+    files = {name: found for name, (found, _) in notebooks.items()}
+    for name, found in name_others(sent, sender).items():
+        if not files.keys() & set(map(str, PurePosixPath(name).parents)):
+            files.setdefault(name, found)
     if files.pop(TIMESTAMP, None):
         notes.append(f"the student's own {TIMESTAMP} does not count")
     time, note = find_time(person, sender, newest, wanted.due)
     return Submission(person.student, files, time, [*notes, *([note] if note else [])])
+
+
+def name_others(sent: list[Sent], sender: Sender) -> dict[str, Found]:
+    """Returns what goes beside the notebook, by its paths there.
+
+    Where a student sends a file again, Canvas adds a number to its name. The notebook
+    may ask for either name, so there are both.
+    """
+    others = [
+        (found, other, place_beside(other.rest, sender.rest))
+        for found, other in sorted(sent, key=get_age)
+        if not is_notebook(other.rest.name)
+    ]
+    sent_so = {(found.archives, name) for found, _, name in others}
+    files = {}
+    for found, other, name in others:
+        files[str(name)] = found
+        plain = name.with_stem(strip_number(name.stem))
+        if other.lms_user_id and (found.archives, plain) not in sent_so:
+            files[str(plain)] = found
+    return files
 
 
 def place_beside(file: PurePosixPath, notebook: PurePosixPath) -> PurePosixPath:
@@ -203,49 +238,45 @@ def place_beside(file: PurePosixPath, notebook: PurePosixPath) -> PurePosixPath:
 def choose_notebooks(
     sent: list[Sent], wanted: Wanted, notes: list[str]
 ) -> dict[str, Sent]:
-    """Returns, for each notebook of the assignment that was sent, the newest."""
-    candidates = [entry for entry in sent if entry[1].rest.suffix == ".ipynb"]
+    """Returns, for each notebook of the assignment that was sent, the one to take."""
+    names = list(wanted.notebooks)
     chosen = {}
-    for name in wanted.notebooks:
-        same = [e for e in candidates if fold(strip_copy(e[1].rest.stem)) == fold(name)]
-        if not same and len(wanted.notebooks) == 1 and len(candidates) == 1:
-            same = candidates
-            notes.append(f"was named {same[0][1].rest.name}")
-        if not same:
+    for name, handout in wanted.notebooks.items():
+        found = find_copies(sent, name, names, lambda entry: entry[1].rest.name)
+        if not found:
             continue
-        newest = max(same, key=get_age)
-        require_notebook(newest[0])
-        chosen[f"{name}.ipynb"] = newest
-        if len(same) > 1:
-            notes.append(f"{newest[0].name.name} is the newest of {len(same)}")
+        copies = {make_copy(entry, name): entry for entry in found}
+        best, note = choose_copy(list(copies), handout)
+        try:
+            read_notebook(best.path)
+        except NotebookError as error:
+            raise CourseError(f"{best.name}: it is no notebook. {error}") from error
+        chosen[f"{name}.ipynb"] = copies[best]
+        if find_wanted(copies[best][1].rest.name, names) is None:
+            notes.append(f"was named {copies[best][1].rest.name}")
+        notes += [note] if note else []
     if not chosen:
-        names = ", ".join(sorted(str(sender.rest) for _, sender in sent))
-        wanted_names = ", ".join(f"{name}.ipynb" for name in wanted.notebooks)
-        raise CourseError(f"There is no {wanted_names} in what was sent: {names}.")
+        sent_names = ", ".join(sorted(str(sender.rest) for _, sender in sent))
+        wanted_names = ", ".join(f"{name}.ipynb" for name in names)
+        raise CourseError(f"There is no {wanted_names} in what was sent: {sent_names}.")
     return chosen
+
+
+def make_copy(entry: Sent, notebook: str) -> Copy:
+    """Returns how a file takes part in the choice of a notebook."""
+    found, sender = entry
+    named = sender.rest.name == f"{notebook}.ipynb"
+    return Copy(str(found.name), found.path, named, get_age(entry))
 
 
 def get_age(entry: Sent) -> tuple:
     """Returns a key that is larger for what was sent later.
 
-    Canvas numbers its files; where there are no such numbers, the file's time counts.
+    Canvas numbers its files; where there are no such numbers, the file's time counts,
+    and among the files of one archive their own.
     """
     found, sender = entry
-    return sender.number, get_time(found, sender), len(found.name.name), found.name.name
-
-
-def require_notebook(found: Found) -> None:
-    """Makes sure that a file is a notebook.
-
-    Raises:
-        CourseError: if not.
-    """
-    try:
-        content = json.loads(found.path.read_bytes())
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict) or "cells" not in content:
-        raise CourseError(f"{found.name} is the newest, but it is no notebook.")
+    return sender.number, get_time(found, sender), found.time
 
 
 def find_folder(application: NbGrader, student: str, assignment: str) -> Path:
@@ -261,21 +292,27 @@ def decide(
     """Says what becomes of a submission, by what is there already."""
     if not folder.exists():
         return "new"
-    there = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != TIMESTAMP
-    }
-    sent = {name: found.path.read_bytes() for name, found in submission.files.items()}
-    if there == sent:
+    if is_there(submission, folder):
         return "is there already"
-    time = application.coursedir.get_existing_timestamp(str(folder))
+    time = read_time(folder)
     if force or (time and time < submission.time):
         return "replaces an older one"
     submission.notes.append("--force replaces it")
     if time is None:
         return "left: what is there has no time"
     return "left: what is there is not older"
+
+
+def is_there(submission: Submission, folder: Path) -> bool:
+    """Tells whether a folder has just what was sent."""
+    try:
+        contents = survey(folder)
+        files = {n: p for n, p in contents.files.items() if n != TIMESTAMP}
+        there = {name: path.read_bytes() for name, path in files.items()}
+    except (OSError, SubmissionError):
+        return False
+    sent = {name: found.path.read_bytes() for name, found in submission.files.items()}
+    return there == sent and not contents.left_out
 
 
 def write(result: Import, application: NbGrader, assignment: str) -> None:

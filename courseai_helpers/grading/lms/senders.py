@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 from nbgrader.api import Gradebook
 from nbgrader.utils import parse_utc
 
+from courseai_helpers.grading.copies import fold
 from courseai_helpers.grading.lms.bundles import Found
-from courseai_helpers.grading.lms.filenames import Sender, fold, read_sender
+from courseai_helpers.grading.lms.filenames import Sender, read_sender
 from courseai_helpers.grading.lms.matching import describe, match
 from courseai_helpers.grading.lms.roster import Person, Roster
 
