@@ -8,11 +8,20 @@ import nbformat
 import pytest
 from conftest import ASSIGNMENT, copy_course
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.api import Gradebook
+from nbgrader.utils import determine_grade
 from small_course import ASSIGNMENT as SMALL
 from small_course import make_course
+from traitlets.config import Config
 
-from courseai_helpers.grading.originals import Original, read_originals
+from courseai_helpers.grading.beside import point_to_answers
+from courseai_helpers.grading.originals import (
+    Handout,
+    Original,
+    read_handout,
+    read_originals,
+)
 from courseai_helpers.grading.repair import repair
 
 HAND_OUTS = ("source", "release", "solutions")
@@ -86,3 +95,123 @@ def test_what_editors_do_to_line_ends_is_no_edit(lesson):
     for cell in notebook.cells:
         cell.source = "\r\n".join(f"{line}  " for line in cell.source.split("\n"))
     assert repair(notebook, originals) == []
+
+
+# Where the answer to a question about the grids may be; the cell itself is as it was.
+TEXT = "My answer: the maps get coarser, and row 2, column 3 shows the ears."
+
+
+def put(*cells, at: int = 1, keep: bool = True) -> Callable:
+    """Returns a change: cells beside the marked one, or in its place."""
+
+    def change(nb: NotebookNode, place: int) -> None:
+        nb.cells[place + at : place + at] = [copy.deepcopy(cell) for cell in cells]
+        if not keep:
+            del nb.cells[place]
+
+    return change
+
+
+def write_into(name: str) -> Callable:
+    """Returns a change: the answer in a cell of the lesson that has no marks."""
+
+    def change(nb: NotebookNode, place: int) -> None:
+        cell = next(cell for cell in nb.cells if cell.id == name)
+        cell.source += f"\n\n{TEXT}"
+
+    return change
+
+
+def merge_into_the_one_above(nb: NotebookNode, place: int) -> None:
+    """Merges the marked cell into the one above, as JupyterLab does."""
+    nb.cells[place - 1].source += f"\n\n{nb.cells[place].source}\n\n{TEXT}"
+    del nb.cells[place]
+
+
+BESIDE = {
+    "a cell below": put(new_markdown_cell(TEXT)),
+    "a cell above": put(new_markdown_cell(TEXT), at=0),
+    "a raw cell": put(new_raw_cell(TEXT)),
+    "a comment": put(new_code_cell(f"# {TEXT}")),
+    "printed": put(new_code_cell(f"print({TEXT!r})")),
+    "with a heading": put(new_markdown_cell(f"## What I see\n\n{TEXT}")),
+    "two cells": put(new_markdown_cell("# Mine"), new_markdown_cell(TEXT)),
+    "an empty cell between": put(new_code_cell(""), new_markdown_cell(TEXT)),
+    "in its place": put(new_markdown_cell(TEXT), keep=False),
+    "in its place, as code": put(new_code_cell(repr(TEXT)), keep=False),
+    "in the next heading": write_into("part_3"),
+    "in the text above": write_into("activation_grids_outro"),
+    "merged": merge_into_the_one_above,
+}
+
+
+@pytest.fixture(scope="module")
+def handout(lesson) -> tuple[NotebookNode, Handout]:
+    """The lesson as it was released, and what is known of it."""
+    notebook, _ = read(lesson, "release", ASSIGNMENT)
+    config = Config({"CourseDirectory": {"root": str(lesson)}})
+    with Gradebook(f"sqlite:///{lesson / 'gradebook.db'}") as gradebook:
+        return notebook, read_handout(gradebook, ASSIGNMENT, ASSIGNMENT, config)
+
+
+def judge_written(notebook: NotebookNode, handout: Handout) -> tuple[dict, list[str]]:
+    """Repairs a notebook; returns what nbgrader gives for each answer, and notes."""
+    notes = point_to_answers(notebook, handout) + repair(notebook, handout.originals)
+    nbformat.validate(notebook)
+    return {
+        cell.id: determine_grade(cell)[0]
+        for cell in notebook.cells
+        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader")
+    }, notes
+
+
+@pytest.mark.parametrize("way", BESIDE)
+def test_a_written_answer_beside_its_cell_is_read_by_a_person(handout, way):
+    released, known = handout
+    notebook = copy.deepcopy(released)
+    place = [cell.id for cell in notebook.cells].index("reflect_hierarchy")
+    BESIDE[way](notebook, place)
+    points, notes = judge_written(notebook, known)
+    assert points == dict.fromkeys(points, 0) | {"reflect_hierarchy": None}
+    assert "reflect_hierarchy had no answer in its cell, but" in notes[-1]
+    order = [cell.id for cell in notebook.cells]
+    marked = notebook.cells[order.index("reflect_hierarchy")]
+    assert "It may be in the cells beside it" in marked.source
+    near = notebook.cells[order.index(marked.id) - 2 : order.index(marked.id) + 4]
+    assert any(TEXT in cell.source for cell in near)
+
+
+@pytest.mark.parametrize("kind", ("source", "release"))
+def test_who_wrote_nothing_beside_a_question_waits_for_nobody(lesson, handout, kind):
+    notebook, _ = read(lesson, kind, ASSIGNMENT)
+    notebook.cells.insert(20, new_code_cell("1 + 1"))
+    points, notes = judge_written(notebook, handout[1])
+    assert notes == []
+    assert kind == "source" or set(points.values()) == {0}
+
+
+def test_who_answered_in_the_cell_may_write_beside_it_as_well(handout):
+    notebook = copy.deepcopy(handout[0])
+    place = [cell.id for cell in notebook.cells].index("reflect_context")
+    notebook.cells[place].source += f"\n\n{TEXT}"
+    notebook.cells.insert(place + 1, new_markdown_cell("A note for myself."))
+    points, notes = judge_written(notebook, handout[1])
+    assert notes == [] and points["reflect_context"] is None
+    assert "cells beside it" not in notebook.cells[place].source
+
+
+def test_a_split_answer_keeps_every_picture(handout):
+    notebook = copy.deepcopy(handout[0])
+    place = [cell.id for cell in notebook.cells].index("reflect_context")
+    half = copy.deepcopy(notebook.cells[place])
+    half.id = "half"
+    for number, cell in enumerate((notebook.cells[place], half)):
+        cell.source = f"Part {number}: ![image.png](attachment:image.png)"
+        cell.attachments = {"image.png": {"image/png": f"data{number}"}}
+    notebook.cells.insert(place + 1, half)
+    judge_written(notebook, handout[1])
+    cell = next(cell for cell in notebook.cells if cell.id == "reflect_context")
+    assert cell.attachments["image.png"] == {"image/png": "data0"}
+    assert cell.attachments["1-image.png"] == {"image/png": "data1"}
+    assert "Part 0: ![image.png](attachment:image.png)" in cell.source
+    assert "Part 1: ![image.png](attachment:1-image.png)" in cell.source

@@ -12,10 +12,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from courseai_helpers.grading.beside import point_to_answers
 from courseai_helpers.grading.causes import AUDIT
 from courseai_helpers.grading.folders import SubmissionError
 from courseai_helpers.grading.names import explain_bad_id, explain_bad_name
-from courseai_helpers.grading.originals import Original, read_originals
+from courseai_helpers.grading.originals import Original, read_handout
 from courseai_helpers.grading.submissions import NOTES
 
 TAGS = ("raises-exception", "skip-execution")
@@ -33,10 +34,11 @@ class RepairSubmission(NbGraderPreprocessor):
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
             refuse_odd_names(gradebook, names["student"])
-            originals = read_originals(
+            handout = read_handout(
                 gradebook, names["notebook"], names["assignment"], self.config
             )
-        notes = [*resources.get(NOTES, []), *repair(nb, originals)]
+        notes = [*resources.get(NOTES, []), *point_to_answers(nb, handout)]
+        notes += repair(nb, handout.originals)
         for note in notes:
             self.log.warning("%s: %s", names["student"], note)
         leave_note(nb, notes)
@@ -183,8 +185,30 @@ def merge(nb: NotebookNode, original: Original, indices: list[int]) -> list[int]
     if original.is_answer and original.cell_type == "code":
         return []
     if original.is_answer:
-        nb.cells[last].source = "\n\n".join(nb.cells[i].source for i in indices)
+        join_texts([nb.cells[i] for i in indices])
     return others
+
+
+def join_texts(cells: list[NotebookNode]) -> None:
+    """Makes the last of several cells hold the texts and pictures of all of them.
+
+    Pictures that are pasted into a cell are all called "image.png".
+    """
+    texts, pictures = [], {}
+    for number, cell in enumerate(cells):
+        text, attachments = cell.source, cell.get("attachments")
+        for name, data in (
+            attachments if isinstance(attachments, dict) else {}
+        ).items():
+            kept = name
+            if pictures.get(name, data) != data:
+                kept = f"{number}-{name}"
+                text = text.replace(f"attachment:{name}", f"attachment:{kept}")
+            pictures[kept] = data
+        texts.append(text)
+    cells[-1].source = "\n\n".join(texts)
+    if pictures:
+        cells[-1].attachments = NotebookNode(pictures)
 
 
 def restore(
@@ -219,7 +243,7 @@ def make_cell(cell_type: str, cell: NotebookNode) -> NotebookNode:
     source = str(cell.source).encode(errors="replace").decode()
     made = make.get(cell_type, new_raw_cell)(source)
     attachments = cell.get("attachments")
-    if made.cell_type == "markdown" and isinstance(attachments, dict):
+    if made.cell_type != "code" and isinstance(attachments, dict):
         made.attachments = NotebookNode(
             {k: v for k, v in attachments.items() if isinstance(v, dict)}
         )
