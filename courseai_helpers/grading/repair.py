@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
+from courseai_helpers.grading.additions import find_additions
 from courseai_helpers.grading.beside import point_to_answers
 from courseai_helpers.grading.causes import AUDIT
 from courseai_helpers.grading.folders import SubmissionError
@@ -83,15 +84,48 @@ def repair(nb: NotebookNode, originals: dict[str, Original]) -> list[str]:
         for name, place in places.items()
         if place not in staying
     ]
-    restored = {}
+    restored, added = {}, {}
     for name, original in originals.items():
         found = nb.cells[places[name]] if name in places else None
         restored[name], changes = restore(original, found)
         notes += changes
+        sources = [nb.cells[index].source for index in copies[name]]
+        if code := collect_additions(original, sources):
+            added[name] = code
+            notes.append(f"What was added to {name} is in a cell of its own beside it.")
     nb.cells = arrange(nb.cells, surplus, places, staying, restored)
+    insert_additions(nb, originals, added)
     nb.metadata = NotebookNode()
     give_ids(nb)
     return notes
+
+
+def collect_additions(original: Original, sources: list[str]) -> str:
+    """Returns the code that was added to a cell which is put back, or to its copies."""
+    if original.is_answer or original.cell_type != "code":
+        return ""
+    is_test = original.marks["grade"]
+    found = [
+        find_additions(original.released, source, imports_only=is_test)
+        for source in sources
+        if not original.is_like(source)
+    ]
+    return "\n".join(dict.fromkeys(code for code in found if code))
+
+
+def insert_additions(
+    nb: NotebookNode, originals: dict[str, Original], added: dict[str, str]
+) -> None:
+    """Puts what was added to a setup cell below it, to a test cell above it."""
+    cells = []
+    for cell in nb.cells:
+        code = added.get(cell.id)
+        own = [new_code_cell(code)] if code else []
+        if code and originals[cell.id].marks["grade"]:
+            cells += [*own, cell]
+        else:
+            cells += [cell, *own]
+    nb.cells = cells
 
 
 def find_copies(
