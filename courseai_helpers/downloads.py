@@ -13,6 +13,7 @@ from requests.exceptions import ChunkedEncodingError, ProxyError, SSLError
 from tqdm.auto import tqdm
 
 # Photo hosts refuse requests that do not say who asks.
+LONGEST = 200  # characters of an address in a message
 USER_AGENT = f"courseai-helpers (course notebook) {requests.utils.default_user_agent()}"
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0  # longest silence within a download
@@ -77,8 +78,8 @@ def _read_host(url: str) -> str:
         host = None
     if not host or parts.scheme not in ("http", "https"):
         raise DownloadError(
-            f"{url!r} is not a web address: it must begin with http:// or https:// and "
-            "name a host."
+            f"{shorten(repr(url))} is not a web address: it must begin with http:// "
+            "or https:// and name a host."
         )
     return host
 
@@ -138,7 +139,7 @@ def _check_status(response: requests.Response, url: str) -> None:
     if response.status_code >= 400:
         advice = _ADVICE.get(response.status_code, "Try again later.")
         raise DownloadError(
-            f"{url} answers with status {response.status_code}. {advice}"
+            f"{shorten(url)} answers with status {response.status_code}. {advice}"
         )
 
 
@@ -172,20 +173,28 @@ def _read_body(
                 piece = _wait(pieces, deadline - time.monotonic())
             except requests.Timeout:
                 raise DownloadError(
-                    f"{response.url} comes too slowly: only {len(body):,} bytes of it "
-                    "were there in time. Try again later, or take a smaller file."
+                    f"{shorten(response.url)} comes too slowly: only {len(body):,} "
+                    "bytes of it were there in time. Try again later, or take a "
+                    "smaller file."
                 ) from None
             if not piece:
                 return bytes(body)
             body += piece
             bar.update(len(piece))
     raise DownloadError(
-        f"{response.url} is larger than {max_bytes / 1e6:.0f} MB. Take a smaller "
-        "version of it."
+        f"{shorten(response.url)} is larger than {max_bytes / 1e6:.0f} MB. Take a "
+        "smaller version of it."
     )
 
 
+def shorten(text: object) -> str:
+    """Returns what can be read in a message: a `data:` address holds a picture."""
+    text = str(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 40]} … {text[-30:]}"
+
+
 def _explain(error: Exception, url: str, host: str) -> str:
+    host = shorten(host)
     if isinstance(error, requests.Timeout):
         return f"{host} does not answer. Try again in a minute, or when you are online."
     if isinstance(error, SSLError):
@@ -200,4 +209,4 @@ def _explain(error: Exception, url: str, host: str) -> str:
             f"The connection to {host} failed or broke off. Check that this computer "
             "is online, and try again."
         )
-    return f"{url} could not be fetched: {error}"
+    return f"{shorten(url)} could not be fetched: {shorten(error)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from courseai_helpers.decoding import ImageError, decode, load_image
-from courseai_helpers.downloads import DownloadError, fetch, is_offline
+from courseai_helpers.downloads import DownloadError, fetch, is_offline, shorten
 from courseai_helpers.gallery import GALLERY
 from courseai_helpers.notices import show_notice
 from courseai_helpers.photo_cache import keep, read_kept
@@ -80,8 +80,8 @@ def load_image_from_url(url: str) -> Image.Image:
         return load_image(data)
     if is_offline():
         raise ImageError(
-            f"{url} is not fetched, because COURSEAI_OFFLINE forbids the network. "
-            "Unset it, or load a file with load_image(path)."
+            f"{shorten(url)} is not fetched, because COURSEAI_OFFLINE forbids the "
+            "network. Unset it, or load a file with load_image(path)."
         )
     data, image = download(url)
     try:
@@ -101,7 +101,7 @@ def download(url: str) -> tuple[bytes, Image.Image]:
         data = fetch(url, MAX_BYTES, MAX_SECONDS)
     except DownloadError as error:
         raise ImageError(str(error)) from error
-    return data, decode(data, url)
+    return data, decode(data, shorten(url))
 
 
 @cache  # once is enough for a whole gallery

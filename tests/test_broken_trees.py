@@ -1,5 +1,6 @@
 """One broken submission, however it is broken, costs nobody else a point."""
 
+import html
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import kernels
 import pytest
+import sqlalchemy
 from broken_trees import NEED_RIGHTS, NOTED, REFUSED
 from small_course import (
     ASSIGNMENT,
@@ -18,6 +20,8 @@ from small_course import (
     read_points,
     submit,
 )
+
+from courseai_helpers.grading.ledger import Entry, create_table, read_entries
 
 pytestmark = kernels.needs_sandbox
 
@@ -96,9 +100,12 @@ def check_grading(course: Path, good: int, noted: dict) -> None:
     for name, (_, reason) in refused.items():
         line = rf"^{name} can't be graded: .*{re.escape(reason)}"
         assert re.search(line, output, re.M), (line, output)
+    run_program(course, "-m", "courseai_helpers.cli", "report", ASSIGNMENT)
+    report = html.unescape((course / "reports" / f"{ASSIGNMENT}.html").read_text())
     for name, (_, note) in noted.items():
         line = rf"^{name}: .*{re.escape(note)}"
         assert not note or re.search(line, output, re.M), (line, output)
+        assert note in report
 
 
 def test_good_work_among_broken_work_has_its_points_and_the_rest_its_reason(course):
@@ -120,3 +127,49 @@ def test_each_broken_one_is_refused_or_noted_as_it_should_be(course):
     assert found.keys() == wanted.keys()
     for name, (kind, text) in found.items():
         assert kind == wanted[name][0] and wanted[name][1] in text, (name, kind, text)
+
+
+def test_a_copy_that_was_worked_on_is_graded_and_said_to_be(course):
+    solved = (submit(course, "solved") / f"{ASSIGNMENT}.ipynb").read_bytes()
+    released = course / "release" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    for student, copy in (
+        ("jupyter", f"{ASSIGNMENT}-Copy1.ipynb"),
+        ("macos", f"{ASSIGNMENT} copy 2.ipynb"),
+        ("folders", f"work/{ASSIGNMENT}.ipynb"),
+    ):
+        path = submit(course, student) / copy
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(solved)
+        (path.parents[copy.count("/")] / released.name).write_bytes(
+            released.read_bytes()
+        )
+    alone = submit(course, "alone") / released.name
+    alone.rename(alone.with_suffix(".ipynb.txt"))
+    output = run_program(course, *GRADE, "--jobs=2")
+    assert "5 graded" in output
+    assert set(map(str, read_points(course).values())) == {str(FULL)}
+    was = f"{ASSIGNMENT}.ipynb (it is as it was handed out)"
+    assert f"jupyter: {ASSIGNMENT}-Copy1.ipynb was taken, not {was}." in output
+    assert f"folders: work/{ASSIGNMENT}.ipynb was taken, not {was}." in output
+    assert f"alone: {ASSIGNMENT}.ipynb.txt was taken: there is no" in output
+    assert "solved:" not in output
+
+
+def test_a_ledger_of_an_earlier_version_gets_the_column_it_lacks(tmp_path):
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'gradebook.db'}")
+    with engine.begin() as connection:
+        connection.execute(
+            sqlalchemy.text(
+                "CREATE TABLE courseai_submissions (assignment VARCHAR(128), student "
+                "VARCHAR(128), fingerprint VARCHAR(64), refused TEXT, seconds FLOAT, "
+                "failures TEXT, PRIMARY KEY (assignment, student))"
+            )
+        )
+        connection.execute(
+            sqlalchemy.text(
+                "INSERT INTO courseai_submissions VALUES ('a', 'ada', 'f', '', 1, '{}')"
+            )
+        )
+    for _ in range(2):
+        create_table(engine)
+        assert read_entries(engine, "a") == {"ada": Entry("f", seconds=1.0)}

@@ -587,6 +587,24 @@ def test_no_connection_and_no_host_are_reported():
 
 
 @pytest.mark.parametrize(
+    "start",
+    [
+        "data:image/png;base64,",
+        "http://",
+        "http://127.0.0.1:9/",
+        "http://[",
+        "ftp://x/",
+    ],
+)
+@pytest.mark.parametrize("offline", ["", "1"])
+def test_a_message_about_a_long_address_can_be_read(start, offline, monkeypatch):
+    monkeypatch.setenv("COURSEAI_OFFLINE", offline)
+    with pytest.raises(ImageError) as caught:
+        load_image_from_url(start + "A" * 36_000)
+    assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(
     "url",
     ["cat.jpg", "file:///etc/passwd", "ftp://h/cat.jpg", "http://", "http://[", 7],
 )

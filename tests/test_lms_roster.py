@@ -199,3 +199,31 @@ def test_the_command_works_from_outside(course):
     Path("nbgrader_config.py").unlink()
     result = run(course, "courseai_helpers.cli", "import", "roster", "roster.csv")
     assert result.returncode == 1 and "not the top of a course" in result.stdout
+
+
+def test_a_login_may_have_an_apostrophe(course):
+    text = (
+        "Student,ID,SIS User ID,SIS Login ID,Section\n"
+        "\"O'Brien, Pat\",201,u1,pat.o'brien@example.edu,S1\n"
+        '"Lee, Ann",202,u2,ann lee,S1\n'
+    )
+    assert import_roster(text) == 0
+    assert {"pat.o'brien@example.edu", "ann lee"} <= read_students(course).keys()
+
+
+@pytest.mark.parametrize("bad", ["../x", "x/y", "*", "a?b", " ", ".x", "-x", "a[b]"])
+def test_an_id_that_nbgrader_would_not_find_is_refused(course, capsys, bad):
+    assert import_roster(f'id,first_name\n"{bad}",Ada\n') == 1
+    assert "can't name a folder" in capsys.readouterr().err or not bad.strip()
+
+
+def test_an_lms_s_login_is_the_same_in_any_case(course, capsys):
+    before = read_students(course).keys()
+    text = "Student,ID,SIS Login ID,Section\n"
+    assert import_roster(text + '"Müller, Ada",,ADA,1\n') == 0
+    assert read_students(course).keys() == before
+
+
+def test_an_id_that_differs_in_case_only_is_pointed_at(course, capsys):
+    assert import_roster("id,first_name\nBen,Ben\n") == 0
+    assert "Ben is a new student, although there is ben" in capsys.readouterr().out

@@ -32,12 +32,14 @@ class Plan:
         added: Those of them that the gradebook does not have yet.
         unchanged: Those who are in the gradebook as they are in the roster.
         conflicts: What keeps the roster from being imported, a sentence each.
+        warnings: What may be a mistake, a sentence each.
     """
 
     changes: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
     added: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def describe(self) -> str:
         """Says in a line for each student what would change."""
@@ -52,6 +54,7 @@ class Plan:
         new, same = len(self.added), len(self.unchanged)
         changed = len(self.changes) - new
         lines.append(f"{new} new, {changed} changed, {same} unchanged.")
+        lines += [f"Look at this: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
 
@@ -131,6 +134,7 @@ def make_plan(roster: Roster, known: Known) -> Plan:
         if student not in known:
             plan.added.append(student)
     plan.conflicts += find_duplicates(after)
+    plan.warnings = find_alike(plan.added, after)
     return plan
 
 
@@ -142,7 +146,9 @@ def find_student(person: Person, form: str, known: Known, plan: Plan) -> str:
     """
     if person.student in known or form == "nbgrader":
         return person.student
-    found = set()
+    # No LMS tells two logins apart by their case.
+    name = person.student.casefold()
+    found = {student for student in known if student.casefold() == name}
     for name in UNIQUE:
         value = getattr(person, name).casefold()
         same = [
@@ -155,6 +161,18 @@ def find_student(person: Person, form: str, known: Known, plan: Plan) -> str:
             f"and the Canvas id of another: {' and '.join(sorted(found))}."
         )
     return min(found) if found else person.student
+
+
+def find_alike(added: list[str], students: Known) -> list[str]:
+    """Says which new students have an id that another has in other letters' case."""
+    names = {student: student.casefold() for student in students}
+    return [
+        f"{new} is a new student, although there is {old}, whose id differs in case "
+        "only. If they are the same, correct the id in the roster and remove one."
+        for new in added
+        for old in students
+        if new != old and names[new] == names[old]
+    ]
 
 
 def find_duplicates(students: Known) -> list[str]:

@@ -201,20 +201,17 @@ def read_time(text: str) -> str:
 def check_id(person: Person, path: Path) -> None:
     """Makes sure that an id can name a folder, which is what nbgrader does with it."""
     student = person.student
-    if (
-        student
-        and re.fullmatch(r"[\w.@+=-]{1,128}", student)
-        and student[0] not in ".-+@="
-    ):
+    if re.fullmatch(r"[\w'’]([\w.@+=' ’-]{,126}[\w.@+='’-])?", student):
         return
     name = f"{person.first_name} {person.last_name}".strip() or "A student"
     problem = (
-        f"has the id {student!r}, which can't name a folder"
+        f"has the id {student!r}, which can't name a folder that nbgrader finds"
         if student
         else ("has no id for nbgrader")
     )
     raise CourseError(
-        f"{name} in {path} {problem}. An id has letters, digits, and . _ - @ + =. "
-        "Name the column that holds good ids with --id-column, or add a column `id` in "
-        "a file with the columns id, first_name, last_name, email, lms_user_id."
+        f"{name} in {path} {problem}. An id has letters, digits, spaces, and . _ - @ "
+        "+ = ', 128 at most. Name the column that holds good ids with --id-column, or "
+        "add a column `id` in a file with the columns id, first_name, last_name, "
+        "email, lms_user_id."
     )
