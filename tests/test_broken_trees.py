@@ -18,6 +18,7 @@ from small_course import (
     copy_course,
     make_course,
     read_points,
+    run,
     submit,
 )
 
@@ -173,3 +174,36 @@ def test_a_ledger_of_an_earlier_version_gets_the_column_it_lacks(tmp_path):
     for _ in range(2):
         create_table(engine)
         assert read_entries(engine, "a") == {"ada": Entry("f", seconds=1.0)}
+
+
+def test_plain_nbgrader_names_what_is_broken_and_grades_the_rest(course):
+    refused = (
+        "half_a_file",
+        "merge_conflict",
+        "a_notebook_of_300_mb",
+        "a_link_for_a_notebook",
+        "deep_lists",
+    )
+    noted = ("a_link", "utf_16", "format_3", "a_file_of_300_mb", "null_sources")
+    # nbgrader copies all files before anybody looks at them, so these are refused.
+    copied = ("a_link_to_nowhere", "a_pipe", "a_pipe_for_a_time", "a_time_that_is_none")
+    ways = REFUSED | NOTED
+    names = hand_in(course, 2, {n: ways[n] for n in (*refused, *noted, *copied)})
+    result = run(course, "nbgrader", "autograde", ASSIGNMENT)
+    points = read_points(course)
+    graded = [*names, *noted]
+    assert {name: points[name] for name in graded} == dict.fromkeys(graded, FULL)
+    for name in (*refused, *copied):
+        assert f"for student '{name}'" in result.stdout
+        assert None in points.get(name, {"": None}).values()
+    for name in (*refused, "a_link"):
+        assert ways[name][1] in result.stdout, name
+    for reason in (
+        "data.csv is a symbolic link. Take it away, or grade with",
+        "pipe is no file. Take it away",
+        "timestamp.txt is no file. Take it away",
+        "timestamp.txt has no time in it. Take it away",
+    ):
+        assert reason in result.stdout
+    left = [path.name for path in course.glob("autograded/*/*/*")]
+    assert "big.bin" not in left and "data.csv" not in left
