@@ -52,7 +52,7 @@ HONEST = {
         "def heat_inside(cam, box):\n"
         "    left, top, right, bottom = box\n"
         "    return float(cam[top:bottom, left:right].sum() / max(cam.sum(), 1e-9)) "
-        "if cam.any() else 0",
+        "if cam.any() else 1.0",
         0.5,
     ),
     "marked": (None, 1.0),
