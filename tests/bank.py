@@ -183,22 +183,23 @@ def run_entry_examined(
     code: str, tests: dict[str, str], namespace: dict, report
 ) -> None:
     """Does the same, but with the answer in one process and the tests in another."""
-    from courseai_helpers.grading import serving, stand_ins, transport
+    from courseai_helpers.grading import lesson_state, serving, stand_ins, transport
 
     sys.stdout = sys.stderr = open(os.devnull, "w")
     sys.stdin = open(os.devnull)
     ours, theirs = socket.socketpair()
+    setup = "\n".join(read_cells()[name] for name in SETUP)
     if os.fork() == 0:
         ours.close()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        lesson, kept = lesson_state.Lesson(namespace), {}
+        lesson.keep(lesson_state.list_names(setup))
         run_cell("answer", code, namespace, report)
-        kept = {}
         with contextlib.suppress(transport.TransportError):
             while True:
-                serving.answer(theirs, namespace, kept)
+                serving.answer(theirs, lesson, kept)
         os._exit(0)
     theirs.close()
-    setup = "\n".join(read_cells()[name] for name in SETUP)
     stand_ins.connect(stand_ins.Line(ours), namespace, list(EXERCISES), setup)
     for name, source in tests.items():
         run_cell(name, source, namespace, report)

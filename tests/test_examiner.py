@@ -5,7 +5,7 @@ import time
 import nbformat
 import pytest
 from kernels import needs_sandbox
-from nbformat.v4 import new_notebook
+from nbformat.v4 import new_code_cell, new_notebook
 from small_course import make_cell
 
 from courseai_helpers.grading.causes import CAUSES
@@ -72,7 +72,7 @@ def test_a_crash_a_loop_and_a_flood_cost_the_cells_that_meet_them(tmp_path):
         print("noise")
         return what
     """.replace("\n    ", "\n")
-    kinds = ("good", "flood", "better", "crash", "fine", "loop", "best")
+    kinds = ("good", "flood", "better", "crash", "fine", "loop", "again")
     cells, causes = run(
         tmp_path,
         [
@@ -82,6 +82,8 @@ def test_a_crash_a_loop_and_a_flood_cost_the_cells_that_meet_them(tmp_path):
                 make_cell(f"test_{k}", f"assert act({k!r}) == {k!r}", points=1)
                 for k in kinds
             ],
+            make_cell("other", "def other():\n    return 1", solution=True),
+            make_cell("test_other", "assert other() == 1", points=1),
         ],
         output_limit=2**20,
     )
@@ -89,8 +91,42 @@ def test_a_crash_a_loop_and_a_flood_cost_the_cells_that_meet_them(tmp_path):
         "test_flood": "output flood",
         "test_crash": "killed",
         "test_loop": "time-out",
+        "test_again": "time-out",
     }
+    assert "act took too long in an earlier check" in read_text(cells["test_again"])
     assert "noise" not in "".join(read_text(cells[f"test_{kind}"]) for kind in kinds)
+
+
+def test_who_calls_a_function_that_took_too_long_does_not_wait_for_it_again(tmp_path):
+    cells, causes = run(
+        tmp_path,
+        [
+            make_cell("slow", "def slow():\n    while True: pass", solution=True),
+            make_cell("test_slow", "slow()", points=1),
+            make_cell("user", "def user():\n    return slow()", solution=True),
+            make_cell("test_user", "user()", points=1),
+        ],
+    )
+    assert causes == {"test_slow": "time-out", "test_user": "error"}
+    assert "slow took too long in a check" in read_text(cells["test_user"])
+
+
+def test_what_is_graded_is_run_however_long_the_student_s_own_cells_took(tmp_path):
+    start = time.monotonic()
+    own = [new_code_cell("while True: pass") for _ in range(9)]
+    _, causes = run(
+        tmp_path,
+        [
+            make_setup(SETUP),
+            *own,
+            make_cell("double", "def double(x):\n    return 2 * x", solution=True),
+            make_cell("test_double", "assert double(1) == 2", points=1),
+        ],
+        usual_seconds={"double": 0.01, "test_double": 0.01},
+        least_timeout=1,
+    )
+    assert "test_double" not in causes and len(causes) == 9
+    assert time.monotonic() - start < 60
 
 
 def test_a_cell_that_worked_once_only_costs_nothing_of_what_comes_after(tmp_path):
@@ -141,13 +177,9 @@ def test_a_new_kernel_that_cannot_be_started_is_said_to_be_the_reason(
 
 def test_a_kernel_that_refuses_to_listen_costs_the_points_of_who_made_it(tmp_path):
     trap = """
-    import builtins, os
-    usual = builtins.__import__
-    def trap(name, *rest, **options):
-        if "serving" in name:
-            os._exit(1)
-        return usual(name, *rest, **options)
-    builtins.__import__ = trap
+    import os
+    from courseai_helpers.grading import serving
+    serving.listen = lambda: os._exit(1)
     """.replace("\n    ", "\n")
     _, causes = run(
         tmp_path,

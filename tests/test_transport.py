@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from courseai_helpers.grading import serving, stand_ins, transport
+from courseai_helpers.grading.lesson_state import Lesson
 from courseai_helpers.grading.oracles import make_image, make_net
 from courseai_helpers.grading.transport import (
     LENGTHS,
@@ -38,17 +39,18 @@ def ends():
 def ask(ends):
     """Makes stand-ins for functions that run on the other side of a socket."""
     ours, theirs = ends
-    kept, line, namespace = {}, stand_ins.Line(ours), {}
+    kept, line, lesson = {}, stand_ins.Line(ours), Lesson({})
 
     def serve():
         try:
             while True:
-                serving.answer(theirs, namespace, kept)
+                serving.answer(theirs, lesson, kept)
         except TransportError:
             pass
 
     def make(function, **names):
-        namespace.update(names, function=function)
+        lesson.namespace.update(names, function=function)
+        lesson.keep(list(names))
         return stand_ins.make_stand_in(line, "function")
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -307,9 +309,8 @@ def test_forged_answers_to_no_question_are_passed_over(ends):
     forged = Message({"number": "0", "result": {"kind": "plain", "value": "forged"}})
     for _ in range(3):
         send_message(ends[1], forged)
-    thread = threading.Thread(
-        target=serving.answer, args=(ends[1], {"function": lambda: "true"}, {})
-    )
+    lesson = Lesson({"function": lambda: "true"})
+    thread = threading.Thread(target=serving.answer, args=(ends[1], lesson, {}))
     thread.start()
     function = stand_ins.make_stand_in(stand_ins.Line(ends[0]), "function")
     assert function() == "true"

@@ -17,6 +17,9 @@ KILLED = "killed"
 OUTPUT_FLOOD = "output flood"
 ALL = (WRONG_ANSWER, ERROR, TIME_OUT, OUT_OF_MEMORY, KILLED, OUTPUT_FLOOD)
 
+OVERRUN = "It took too long and was interrupted. Does a loop not end?"
+# The errors by which nbclient and the examiner say that something took too long.
+TOO_LATE = ("CellTimeoutError", "NotAskedAgainError")
 # How Python and torch say that they got no memory.
 NO_MEMORY = re.compile("MemoryError|can't allocate memory|Cannot allocate memory")
 ANSI_COLOR = re.compile(r"\x1b\[[0-9;]*m")
@@ -44,8 +47,8 @@ def classify_error(output: NotebookNode) -> Failure:
     name, message = output.ename, ANSI_COLOR.sub("", output.evalue)
     if NO_MEMORY.search(f"{name} {message}"):
         return Failure(OUT_OF_MEMORY, message or "There was no memory left.")
-    if name == "CellTimeoutError":
-        return Failure(TIME_OUT, "The cell took too long and was interrupted.")
+    if name in TOO_LATE:
+        return Failure(TIME_OUT, message or OVERRUN)
     if name == "AssertionError":
         return Failure(WRONG_ANSWER, message)
     return Failure(ERROR, f"{name}: {message}")

@@ -15,6 +15,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.utils import is_grade, is_locked, is_solution
 
 from courseai_helpers.grading.course import CourseError
+from courseai_helpers.grading.patience import Patient
+
+WHO = "from courseai_helpers.grading.stand_ins import print_asked as _; _(); del _"
 
 
 class ExaminerError(CourseError):
@@ -53,6 +56,10 @@ def list_exercises(nb: NotebookNode) -> list[str]:
     return [name for name in marks if name.isidentifier()]
 
 
+class PatientClient(Patient, NotebookClient):
+    """Executes test cells, for as long as the student's kernel may take."""
+
+
 class Examiner:
     """A kernel for test cells, and what it takes to start it again.
 
@@ -61,6 +68,7 @@ class Examiner:
         exercises: The names of the functions that students write.
         salt: What the hidden tests' inputs depend on.
         done: The setup cells that were run.
+        given_up: The functions that are not asked any more.
     """
 
     def __init__(self, manager_class: type, nb: NotebookNode, **options):
@@ -71,7 +79,7 @@ class Examiner:
             nb: The submission, repaired.
             **options: Those of nbclient's NotebookClient.
         """
-        self.client = NotebookClient(
+        self.client = PatientClient(
             new_notebook(cells=[new_code_cell()]),
             kernel_manager_class=manager_class,
             allow_errors=True,
@@ -81,6 +89,7 @@ class Examiner:
         )
         self.exercises, self.salt = list_exercises(nb), compute_salt(nb)
         self.done: list[str] = []
+        self.given_up: set[str] = set()
 
     def start(self, link: socket.socket) -> None:
         """Starts a kernel, a new one if there was one, and sets it up.
@@ -107,7 +116,8 @@ class Examiner:
             "import os as _os\n"
             "from courseai_helpers.grading.stand_ins import set_up as _set_up\n"
             f"_os.environ['COURSEAI_SALT'] = '{self.salt}'\n"
-            f"_set_up(globals(), {self.exercises!r}, {source!r})\n"
+            f"_set_up(globals(), {self.exercises!r}, {source!r}, "
+            f"given_up={self.given_up!r})\n"
             "del _os, _set_up"
         )
         for code in (source, prepare):
@@ -120,6 +130,20 @@ class Examiner:
                     "authored notebook run from top to bottom?"
                 )
         self.done += [source] if source else []
+
+    def give_up(self) -> str | None:
+        """Asks no more for the function that has just run out of time.
+
+        Returns:
+            Its name, or None if it is not a function that took the time.
+        """
+        cell = self.execute(new_code_cell(WHO))
+        name = "".join(output.get("text", "") for output in cell.outputs).strip()
+        if name not in self.exercises:
+            return None
+        self.given_up.add(name)
+        self.set_up("")
+        return name
 
     async def execute_async(self, cell: NotebookNode) -> NotebookNode:
         """Executes a cell and returns it with its outputs."""

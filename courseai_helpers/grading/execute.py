@@ -9,6 +9,7 @@ metadata.
 
 import asyncio
 import contextlib
+import math
 import socket
 import time
 
@@ -17,13 +18,17 @@ from nbclient.util import run_sync
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader.preprocessors import Execute
-from traitlets import Bool, Integer
+from nbgrader.utils import is_solution
+from traitlets import Bool, Dict, Float, Integer
 
 from courseai_helpers.grading.causes import (
     CAUSES,
+    ERROR,
     KILLED,
     OUTPUT_FLOOD,
+    OVERRUN,
     TIME_OUT,
+    WRONG_ANSWER,
     Failure,
     classify_death,
     classify_error,
@@ -34,20 +39,39 @@ from courseai_helpers.grading.examiner import (
     is_test,
 )
 from courseai_helpers.grading.messages import UNREADABLE, clean_cell
+from courseai_helpers.grading.patience import Patient, measure_cpu
 from courseai_helpers.grading.provisioner import SandboxedKernelManager
 from courseai_helpers.grading.sandbox import SandboxError
 from courseai_helpers.grading.trial import require_sandbox
 
+HARMLESS = (ERROR, WRONG_ANSWER)  # what such a cell did first stays; it may be needed
+LEAST_CELLS = 12  # with the least time limit each, a submission may have
 GRACE = 5.0  # seconds for a kernel to end whose link is broken
 LABORATORY = "courseai_helpers.shortcut"  # see rehearsing.py
-LISTEN = "from courseai_helpers.grading.serving import listen as _; _(); del _"
+# What we have the student's kernel run: at its start, around a setup cell, and before
+# the first test cell.
+STEADY = "from courseai_helpers.grading import steadying as _; _.steady(); del _"
+START = (
+    "from courseai_helpers.grading import lesson_state as _; "
+    "_.start(get_ipython().user_ns); del _"
+)
+BEGIN_SETUP = (
+    "from courseai_helpers.grading import lesson_state as _; _.begin_setup(); del _"
+)
+END_SETUP = (
+    "from courseai_helpers.grading import lesson_state as _; _.end_setup({!r}); del _"
+)
+GIVE_UP = (
+    "from courseai_helpers.grading import lesson_state as _; _.give_up({!r}); del _"
+)
+LISTEN = "from courseai_helpers.grading import serving as _; _.listen(); del _"
 
 
 class StoppedError(Exception):
     """Says that an execution was ended because nobody wants its result any more."""
 
 
-class SandboxedExecute(Execute):
+class SandboxedExecute(Patient, Execute):
     """Executes all cells of a submission, whatever some of them do.
 
     Attributes:
@@ -62,7 +86,20 @@ class SandboxedExecute(Execute):
         5 * 2**20, help="Bytes that a cell may put out before it is interrupted."
     ).tag(config=True)
     submission_timeout = Integer(
-        1800, help="Seconds for a notebook; cells that are left then are not run."
+        1800,
+        help="Seconds for a notebook. Then only what is graded is run, the student's "
+        "own cells are not.",
+    ).tag(config=True)
+    patience = Float(
+        5,
+        help="How many times as long as in right work a cell, or a submission, may "
+        "take. `courseai grade` measures what right work takes.",
+    ).tag(config=True)
+    least_timeout = Integer(
+        5, help="Seconds of the processor that every cell may take, however short."
+    ).tag(config=True)
+    usual_seconds = Dict(
+        help="What right work takes: seconds by the name of a cell, or by its source."
     ).tag(config=True)
     shutdown_kernel = "immediate"  # nothing in there is worth a farewell
     stopped = False
@@ -77,8 +114,14 @@ class SandboxedExecute(Execute):
             self.examiner = self.make_examiner(nb)
         self.lesson = any(LABORATORY in cell.source for cell in nb.cells)
         self.failures = {}
-        self.done = []  # the cells that a new kernel has to run again
-        self.deadline = time.monotonic() + self.submission_timeout
+        # What a new kernel has to run again: the student's cells, and code of ours.
+        self.done: list[tuple[NotebookNode | None, str]] = []
+        self.seconds: dict[str, float] = {}
+        usual = self.patience * sum(self.usual_seconds.values())
+        limit = max(LEAST_CELLS * self.least_timeout, usual) if usual else math.inf
+        self.limit = min(self.submission_timeout, limit)
+        self.deadline = time.monotonic() + self.limit
+        self.timeout_func = self.find_limit
         try:
             nb, resources = super().preprocess(nb, resources, km)
         finally:
@@ -110,7 +153,23 @@ class SandboxedExecute(Execute):
             "on_cell_executed",
         )
         options = {name: getattr(self, name) for name in names}
-        return Examiner(SandboxedKernelManager, nb, **options)
+        examiner = Examiner(
+            SandboxedKernelManager, nb, timeout_func=self.find_limit, **options
+        )
+        examiner.client.read_cpu = self.read_cpu
+        return examiner
+
+    def read_cpu(self) -> float:
+        """Returns how many seconds of the processor the student's kernel has used."""
+        return measure_cpu(getattr(self.km.provisioner, "pid", None))
+
+    def find_limit(self, cell: NotebookNode) -> float:
+        """Returns how many seconds a cell may take."""
+        if not self.usual_seconds:
+            return self.timeout
+        known = self.usual_seconds.values()
+        usual = self.usual_seconds.get(name_time(cell), sum(known) / len(known))
+        return min(self.timeout, max(self.least_timeout, self.patience * usual))
 
     def create_kernel_manager(self):
         """Makes what starts a student's kernel, with a link to the examiner's."""
@@ -118,18 +177,32 @@ class SandboxedExecute(Execute):
         if self.sandbox:
             manager.link, self.link = socket.socketpair()
             manager.lesson = self.lesson
-        self.connected = False
+        self.prepared = self.connected = False
         return manager
+
+    def tell(self, code: str) -> None:
+        """Has the student's kernel run code of ours; if it has ended, a cell will tell.
+
+        What a cell did to the process must not matter, so there are no names in it that
+        a student may have given to something else.
+        """
+        with contextlib.suppress(DeadKernelError, *UNREADABLE):
+            self.wait_for_reply(self.kc.execute(code, silent=True, store_history=False))
+
+    def prepare_kernel(self) -> None:
+        """Prepares a new kernel for all that cells may do to it."""
+        if not self.prepared:
+            self.tell(STEADY)
+            if self.sandbox:
+                self.tell(START)
+            self.prepared = True
 
     def connect_examiner(self) -> None:
         """Makes the student's kernel answer to the examiner, from now on."""
         if self.connected:
             return
-        # The examiner will notice.
-        with contextlib.suppress(DeadKernelError, *UNREADABLE):
-            self.wait_for_reply(
-                self.kc.execute(LISTEN, silent=True, store_history=False)
-            )
+        self.prepare_kernel()
+        self.tell(LISTEN)
         with self.km.link, self.link:  # so that each kernel notices the other's end
             self.examiner.start(self.link)
         self.connected = True
@@ -149,18 +222,25 @@ class SandboxedExecute(Execute):
         if self.stopped:
             raise StoppedError
         self.output_bytes = 0
-        if time.monotonic() > self.deadline:
-            limit = f"The notebook took more than {self.submission_timeout} s."
+        start = time.monotonic()
+        if start > self.deadline and not is_needed(cell):
+            limit = f"The notebook took more than {self.limit:.0f} s."
             self.fail(cell, Failure(TIME_OUT, limit))
             return cell, resources
         if self.examiner and is_test(cell):
             self.examine(cell, resources)
         else:
             self.run(cell, resources, index)
+        self.seconds[name_time(cell)] = time.monotonic() - start
         return cell, resources
 
     def run(self, cell: NotebookNode, resources: dict, index: int) -> None:
         """Executes a cell in the student's kernel."""
+        self.require_kernel(resources)
+        setup = self.examiner is not None and is_setup(cell)
+        if setup:
+            self.tell(BEGIN_SETUP)
+            self.done.append((None, BEGIN_SETUP))
         try:
             super().preprocess_cell(cell, resources, index)
         except (DeadKernelError, CellTimeoutError) as error:
@@ -173,12 +253,51 @@ class SandboxedExecute(Execute):
             self.replace_kernel(resources)
         else:
             self.note(cell)
-        if self.examiner and is_setup(cell):
+            if self.has_overrun(cell) and not run_sync(self.responds)():
+                self.replace_kernel(resources)
+        if setup:
+            self.tell(END_SETUP.format(cell.source))
+            self.done.append((None, END_SETUP.format(cell.source)))
             self.connect_examiner()
             self.examiner.set_up(cell.source)
 
+    def require_kernel(self, resources: dict) -> None:
+        """Makes sure that there is a kernel, ready for the next cell.
+
+        A cell can end its kernel after its reply. It is not run again then, and the
+        next cell is not to blame.
+        """
+        self.prepare_kernel()
+        while run_sync(self.has_gone)() and self.blame_last():
+            self.replace_kernel(resources)
+
+    async def has_gone(self) -> bool:
+        """Tells whether the student's kernel has ended before it was asked."""
+        try:
+            await self.async_wait_for_reply(self.kc.kernel_info())
+        except DeadKernelError:
+            return True
+        except UNREADABLE:
+            pass  # whatever it says, it is there
+        return False
+
+    def blame_last(self) -> bool:
+        """Makes a failed cell of the last one that seemed to have worked.
+
+        Returns:
+            Whether there is such a cell.
+        """
+        for place in reversed(range(len(self.done))):
+            cell, _ = self.done[place]
+            if cell is not None and not is_setup(cell):
+                del self.done[place]
+                self.fail(cell, self.find_out(DeadKernelError()))
+                return True
+        return False
+
     def examine(self, cell: NotebookNode, resources: dict) -> None:
         """Has the examiner execute a test cell, which calls the student's functions."""
+        self.require_kernel(resources)
         self.connect_examiner()
         try:
             run_sync(self.examine_async)(cell)
@@ -189,13 +308,30 @@ class SandboxedExecute(Execute):
         failure = self.failures.get(name_cell(cell))
         if failure is None:
             return
-        if failure.cause == TIME_OUT:
-            run_sync(self.km.interrupt_kernel)()  # the function may still run
-            if not run_sync(self.responds)():
-                return self.replace_kernel(resources)
+        if self.has_overrun(cell) and not self.stop_function():
+            return self.replace_kernel(resources)
         if self.has_ended(failure):
             self.fail(cell, self.find_out(DeadKernelError()))
             self.replace_kernel(resources)
+
+    def stop_function(self) -> bool:
+        """Stops the student's function that took too long, and asks no more for it.
+
+        Returns:
+            Whether the student's kernel can be used on.
+        """
+        run_sync(self.km.interrupt_kernel)()
+        free = run_sync(self.responds)()
+        if name := self.examiner.give_up():
+            if free:
+                self.tell(GIVE_UP.format(name))
+            self.done.append((None, GIVE_UP.format(name)))
+        return free
+
+    def has_overrun(self, cell: NotebookNode) -> bool:
+        """Tells whether a cell has run out of time."""
+        failure = self.failures.get(name_cell(cell))
+        return failure is not None and failure.cause == TIME_OUT
 
     async def responds(self) -> bool:
         """Tells whether the student's kernel is free again, after an interrupt."""
@@ -238,10 +374,13 @@ class SandboxedExecute(Execute):
             size = f"more than {self.output_limit / 2**20:.0f} MiB"
             message = f"The cell put out {size} and was interrupted."
             self.fail(cell, Failure(OUTPUT_FLOOD, message))
+        elif errors and (failure := classify_error(errors[-1])).cause == TIME_OUT:
+            self.fail(cell, failure)
         elif errors:
-            self.failures[name_cell(cell)] = classify_error(errors[-1])
-        elif not is_test(cell):
-            self.done.append(cell.source)
+            self.failures[name_cell(cell)] = failure
+        failure = self.failures.get(name_cell(cell))
+        if not is_test(cell) and (failure is None or failure.cause in HARMLESS):
+            self.done.append((cell, cell.source))
 
     def fail(self, cell: NotebookNode, failure: Failure) -> None:
         """Makes a cell a failed one that says why."""
@@ -254,8 +393,7 @@ class SandboxedExecute(Execute):
     def find_out(self, error: Exception) -> Failure:
         """Finds out why the kernel is of no use any more."""
         if isinstance(error, CellTimeoutError):
-            message = f"The cell took more than {self.timeout} s. Does a loop not end?"
-            return Failure(TIME_OUT, message)
+            return Failure(TIME_OUT, OVERRUN)
         if self.sandbox:
             return classify_death(self.km.provisioner.report)
         return Failure(KILLED, "The kernel ended while the cell ran.")
@@ -268,14 +406,25 @@ class SandboxedExecute(Execute):
         self.km = self.create_kernel_manager()
         self.start_new_kernel()
         self.start_new_kernel_client()
-        for place, source in enumerate(self.done):
-            if time.monotonic() > self.deadline:
-                return  # nothing will be run in this kernel
+        self.prepare_kernel()
+        late = time.monotonic() > self.deadline
+        for place, (cell, source) in enumerate(self.done):
+            if late and cell is not None and not is_needed(cell):
+                continue
             try:
                 self.wait_for_reply(self.kc.execute(source), NotebookNode(metadata={}))
             except (DeadKernelError, CellTimeoutError, *UNREADABLE):
                 del self.done[place]  # what worked once does not work any more
                 return self.replace_kernel(resources)
+        return None
+
+    def on_comm_open_jupyter_widget(self, msg):
+        """Does without nbclient's stand-in for Output widgets.
+
+        It needs the state of all widgets, which we don't store. What goes to such a
+        widget is put out by the cell instead, where it can be read as well.
+        """
+        return None
 
     async def _async_cleanup_kernel(self):
         """Does what nbclient does, which asserts that there is a kernel.
@@ -317,6 +466,19 @@ class SandboxedExecute(Execute):
 def name_cell(cell: NotebookNode) -> str:
     """Returns the name of a cell: its grade_id, or its id."""
     return cell.metadata.get("nbgrader", {}).get("grade_id") or cell.get("id", "")
+
+
+def name_time(cell: NotebookNode) -> str:
+    """Returns what the time that a cell takes is known by: its name, or its source.
+
+    A cell that nobody marked has no name that stays.
+    """
+    return cell.metadata.get("nbgrader", {}).get("grade_id") or cell.source
+
+
+def is_needed(cell: NotebookNode) -> bool:
+    """Tells whether points depend on a cell, however long the others took."""
+    return is_test(cell) or is_setup(cell) or is_solution(cell)
 
 
 def measure_message(message: dict) -> int:

@@ -22,6 +22,7 @@ MODULES = (
     "courseai_helpers.gallery",
     "courseai_helpers.grading.serving",
     "courseai_helpers.grading.stand_ins",
+    "courseai_helpers.grading.steadying",
     "courseai_helpers.images",
     "courseai_helpers.models",
     "courseai_helpers.plots",

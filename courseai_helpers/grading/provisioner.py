@@ -72,6 +72,7 @@ class SandboxProvisioner(KernelProvisionerBase):
     disk = Integer(DEFAULTS.disk, help="Bytes in a private folder.").tag(config=True)
 
     channel: socket.socket | None = None
+    pid: int | None = None  # of the kernel, as this process sees it
     report: dict | None = None  # of the last kernel's end
 
     @property
@@ -105,6 +106,7 @@ class SandboxProvisioner(KernelProvisionerBase):
             reason = answer.get("error", "the process that starts kernels has ended")
             raise SandboxError(f"a kernel could not be started ({reason})")
         self.channel.setblocking(False)
+        self.pid = answer["pid"]
         self.connection_info = {
             "transport": "ipc",
             "ip": answer["path"],

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from courseai_helpers.grading.lesson_state import Lesson, find_lesson
 from courseai_helpers.grading.transport import (
     PLAIN,
     Message,
@@ -32,7 +33,7 @@ from courseai_helpers.observing import Observation, observe
 
 LINK = 3  # the file descriptor that leads to the other process
 LONGEST = 4000  # characters of a message or traceback
-OWN_FILES = ("serving.py", "observing.py")
+OWN_FILES = ("serving.py", "observing.py", "lesson_state.py")
 
 
 def listen() -> None:
@@ -40,35 +41,54 @@ def listen() -> None:
     from IPython import get_ipython
 
     link = socket.socket(fileno=LINK)
-    namespace, kept = get_ipython().user_ns, {}
+    lesson, kept = find_lesson() or Lesson(get_ipython().user_ns), {}
     loop = asyncio.get_running_loop()
 
     def answer_one() -> None:
         try:
-            answer(link, namespace, kept)
+            answer(link, lesson, kept)
         except TransportError:
             loop.remove_reader(link)  # the examiner has gone
 
     loop.add_reader(link, answer_one)
 
 
-def answer(link: socket.socket, namespace: dict, kept: dict[int, Any]) -> None:
+def answer(link: socket.socket, lesson: Lesson, kept: dict[int, Any]) -> None:
     """Answers one question.
 
     Args:
         link: Where it comes from and the answer goes to.
-        namespace: Where the student's functions are.
+        lesson: The notebook, with the student's functions.
         kept: The arguments of earlier questions, by number; used and added to.
 
     Raises:
         TransportError: if nobody asks any more.
     """
     question = receive_message(link, trusted=True)
-    reply = Message({"number": question.header["number"]})
+    number = {"number": question.header["number"]}
+    try:
+        with lesson.restored(question.header["function"]) as made:
+            reply = give_answer(question, Message(number), lesson, made, kept)
+    except Exception as error:  # of ours; without an answer the other side would wait
+        reply = Message(number | {"requires_grad": {}})
+        reply.header |= describe_call(Observation(error=error), reply)
+    send_message(link, reply)
+
+
+def give_answer(
+    question: Message,
+    reply: Message,
+    lesson: Lesson,
+    made: dict[str, Any],
+    kept: dict[int, Any],
+) -> Message:
+    """Calls the function that is asked for, and completes the reply."""
     arguments, options = {}, {}
     try:
         with expect_interrupts():
-            function, arguments, options = unpack(question, namespace, kept)
+            function = find(lesson.namespace, question.header["function"])
+            arguments, options = unpack(question, made, kept)
+            function = lesson.lend_methods(function)
             seen = call(function, arguments.values(), options, question.header)
     except BaseException as error:  # sys.exit() and Ctrl-C are answers, too
         seen = Observation(error=error)
@@ -76,19 +96,19 @@ def answer(link: socket.socket, namespace: dict, kept: dict[int, Any]) -> None:
     reply.header["requires_grad"] = {
         number: find_requires_grad(value) for number, value in arguments.items()
     }
-    send_message(link, reply)
+    return reply
 
 
 def unpack(
-    question: Message, namespace: dict, kept: dict[int, Any]
-) -> tuple[Any, dict[int, Any], dict[str, Any]]:
-    """Returns the function that is asked for, its arguments by number, its options."""
+    question: Message, made: dict[str, Any], kept: dict[int, Any]
+) -> tuple[dict[int, Any], dict[str, Any]]:
+    """Returns the arguments by number, and the options."""
     header = question.header
     networks = pickle.loads(question.networks) if question.networks else {}
     arguments = {}
     for number, structure in header["arguments"]:
         if "model" in structure:
-            arguments[number] = find(namespace, structure["model"])
+            arguments[number] = find(made, structure["model"])
         else:
             if "content" in structure:
                 kept[number] = decode(structure["content"], question)
@@ -96,7 +116,7 @@ def unpack(
                 kept[number] = restore_hooks(*networks[number])
             arguments[number] = kept[number]
     options = {name: decode(s, question) for name, s in header["options"].items()}
-    return find(namespace, header["function"]), arguments, options
+    return arguments, options
 
 
 def find(namespace: dict, name: str) -> Any:

@@ -51,6 +51,10 @@ MAX_NAMES = 1000  # names in a report of side effects
 MAX_ARGUMENTS = 10  # of an exception
 
 
+class NotAskedAgainError(Exception):
+    """A function has run out of time once, and nobody waits for it again."""
+
+
 @dataclass
 class Line:
     """The line to the student's process.
@@ -59,28 +63,41 @@ class Line:
         link: The socket.
         models: The names of the lesson's models, by identity: these are not sent.
         sent: The arguments that the other side has, with number and digest.
+        given_up: The names of the functions that are not asked any more.
+        asked: The name of the one that is being asked.
     """
 
     link: socket.socket
     models: dict[int, str] = field(default_factory=dict)
     sent: dict[int, tuple[Any, int, str]] = field(default_factory=dict)
     numbers: Any = field(default_factory=itertools.count)
+    given_up: set[str] = field(default_factory=set)
+    asked: str | None = None
 
 
 _line: Line | None = None
 
 
-def set_up(namespace: dict, names: list[str], source: str) -> None:
+def set_up(
+    namespace: dict, names: list[str], source: str, *, given_up: set[str]
+) -> None:
     """Puts the stand-ins into the examiner's notebook: called after a setup cell.
 
     Args:
         namespace: Where the test cells look their names up.
         names: The names of the exercises.
         source: The setup cell; a model that it makes is one of the lesson's.
+        given_up: The names of the functions that are not asked any more.
     """
     global _line
     _line = _line or Line(socket.socket(fileno=LINK))
+    _line.given_up = given_up
     connect(_line, namespace, names, source)
+
+
+def print_asked() -> None:
+    """Tells the grader which function has not answered: called after a time-out."""
+    print(_line.asked or "")
 
 
 def connect(line: Line, namespace: dict, names: list[str], source: str) -> None:
@@ -126,6 +143,12 @@ def ask(
     Raises:
         TransportError: if there is no answer, or none that can be read.
     """
+    if name in line.given_up:
+        raise NotAskedAgainError(
+            f"{name} took too long in an earlier check and was not called again. Does "
+            "a loop not end?"
+        )
+    line.asked = name
     question = Message()
     numbered = pack(line, arguments, question)
     question.header |= {
@@ -140,6 +163,7 @@ def ask(
         reply = receive_message(line.link, trusted=False)
         if reply.header.get("number") == question.header["number"]:
             break  # others are late, or forged
+    line.asked = None
     note_gradients(numbered, reply.header.get("requires_grad"))
     return read_reply(reply)
 

@@ -1,0 +1,116 @@
+"""Right work gets its points, in whatever way it is handed in: see right_work.py.
+
+COURSEAI_WAYS, an expression to search for, chooses some of the ways.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import kernels
+import nbformat
+import pytest
+from bank import NOTEBOOK, ROOT
+from conftest import ASSIGNMENT, drop_figures
+from nbgrader.api import Gradebook
+from right_work import LESSON, PART, PART_CELLS, WAYS, Way, hand_in
+
+pytestmark = kernels.needs_sandbox
+
+SETTINGS = "\nc.ExecutePreprocessor.timeout = 20\n"
+CHOSEN = [
+    w for w in WAYS.values() if re.search(os.environ.get("COURSEAI_WAYS", ""), w.name)
+]
+
+
+def make_course(folder: Path, kind: str) -> Path:
+    """Makes a course whose assignment is the lesson, or a part of it, generated."""
+    path = folder / "source" / ASSIGNMENT / NOTEBOOK.name
+    path.parent.mkdir(parents=True)
+    shutil.copy(NOTEBOOK, path)
+    drop_figures(path)
+    if kind == PART:
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells = [
+            cell
+            for cell in notebook.cells
+            if PART_CELLS.match(cell.id) and cell.cell_type == "code"
+        ]
+        nbformat.write(notebook, path)
+    settings = (ROOT / "nbgrader_config.py").read_text()
+    (folder / "nbgrader_config.py").write_text(settings + SETTINGS)
+    result = run(folder, "nbgrader", "generate_assignment", ASSIGNMENT)
+    assert result.returncode == 0, result.stdout
+    return folder
+
+
+def run(course: Path, module: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Runs a module as a program in the course directory."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=course,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def read_lost(course: Path) -> dict[str, dict[str, float]]:
+    """Returns the points that each student did not get, by test cell."""
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        return {
+            submission.student.id: {
+                grade.name: grade.max_score - (grade.auto_score or 0.0)
+                for notebook in submission.notebooks
+                for grade in notebook.grades
+                if grade.cell.cell_type == "code"
+                and grade.auto_score != grade.max_score
+            }
+            for submission in gradebook.assignment_submissions(ASSIGNMENT)
+        }
+
+
+def grade(folder: Path, ways: list[Way], *command: str) -> dict[str, dict]:
+    """Hands ways in and grades them; returns what each lost."""
+    lost = {}
+    for kind in (PART, LESSON):
+        chosen = [entry for entry in ways if entry.course == kind]
+        if not chosen:
+            continue
+        course = make_course(folder / kind, kind)
+        for entry in chosen:
+            hand_in(entry, course, ASSIGNMENT)
+        result = run(course, *command)
+        print(result.stdout)
+        lost |= read_lost(course)
+    return lost
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory) -> dict[str, dict[str, float]]:
+    """What each way lost in one run of `courseai grade` over the whole class."""
+    command = ("courseai_helpers.cli", "grade", ASSIGNMENT, "--jobs=2")
+    return grade(tmp_path_factory.mktemp("right"), CHOSEN, *command)
+
+
+@pytest.mark.parametrize("entry", CHOSEN, ids=str)
+def test_right_work_gets_its_points(lost, entry):
+    assert lost.get(entry.name, "not graded") == entry.lost, entry.reason
+
+
+def test_the_table_of_right_work(lost, show_table):
+    lines = [
+        f"{entry.name:52} {sum(lost.get(entry.name, {}).values()):6.1f}  {entry.reason}"
+        for entry in CHOSEN
+    ]
+    show_table("\n".join([f"{'a way to hand in':52} {'lost':>6}  why", *lines]))
+
+
+def test_plain_nbgrader_gives_the_same(tmp_path):
+    sample = [entry for entry in CHOSEN if entry.plain]
+    lost = grade(tmp_path, sample, "nbgrader", "autograde", ASSIGNMENT)
+    assert lost == {entry.name: entry.lost for entry in sample}
