@@ -20,6 +20,7 @@ from courseai_helpers.grading.names import explain_bad_id, explain_bad_name
 from courseai_helpers.grading.originals import Original, read_handout
 from courseai_helpers.grading.submissions import NOTES
 
+NOT_HANDED_IN = "# This cell was not handed in."
 TAGS = ("raises-exception", "skip-execution")
 
 
@@ -161,6 +162,7 @@ def find_unmarked_answers(
             places = [i for i, text in cells if text.strip().startswith(begins)]
         if len(places) == 1:
             copies[name] = places
+            free = [(i, cell) for i, cell in free if i not in places]
 
 
 def arrange(
@@ -168,7 +170,7 @@ def arrange(
     surplus: set[int],
     places: dict[str, int],
     staying: set[int],
-    restored: dict[str, NotebookNode | None],
+    restored: dict[str, NotebookNode],
 ) -> list[NotebookNode]:
     """Returns the restored cells in their order, and the student's own between them.
 
@@ -177,17 +179,28 @@ def arrange(
     """
     before, waiting = {}, []
     for name, cell in restored.items():
-        waiting += [cell] if cell is not None else []
+        waiting.append(cell)
         if places.get(name) in staying:
             before[places[name]], waiting = waiting, []
     gone = surplus.union(places.values())
+    # Where an answer was, it may be needed, too: there may be more than one in a cell.
+    moved = {
+        place
+        for name, place in places.items()
+        if place not in staying and is_code_answer(restored[name])
+    }
     arranged = []
     for index, cell in enumerate(cells):
         if index in before:
             arranged += before[index]
-        elif index not in gone:
+        elif index not in gone or index in moved:
             arranged.append(make_cell(cell.cell_type, cell))
     return arranged + waiting
+
+
+def is_code_answer(cell: NotebookNode) -> bool:
+    """Tells whether students write code into a restored cell."""
+    return cell.cell_type == "code" and cell.metadata["nbgrader"]["solution"]
 
 
 def list_tags(cell: NotebookNode) -> list[str]:
@@ -247,14 +260,15 @@ def join_texts(cells: list[NotebookNode]) -> None:
 
 def restore(
     original: Original, cell: NotebookNode | None
-) -> tuple[NotebookNode | None, list[str]]:
+) -> tuple[NotebookNode, list[str]]:
     """Returns the cell as it has to be, and says what was wrong with it."""
     notes = []
     if cell is None:
         notes.append(f"{original.name} was missing.")
-        if original.is_answer and not original.marks["grade"]:
-            return None, notes  # nobody but the student can write it
-        cell = NotebookNode(source=original.source)
+        # What it asks for may be defined in another cell: the name is asked for, and
+        # the student's kernel says what it means.
+        is_code = original.is_answer and not original.marks["grade"]
+        cell = NotebookNode(source=NOT_HANDED_IN if is_code else original.source)
     elif cell.cell_type != original.cell_type:
         notes.append(f"{original.name} was no {original.cell_type} cell any more.")
     elif not original.is_answer and not original.is_like(cell.source):
