@@ -1,5 +1,6 @@
 """Grades a class: sanitises here, executes anywhere, records with a single writer."""
 
+import logging
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator
@@ -20,8 +21,9 @@ from courseai_helpers.grading.ledger import (
     write_entry,
 )
 from courseai_helpers.grading.names import explain_bad_id, explain_bad_name
+from courseai_helpers.grading.pace import MANY, make_reference, measure_pace
 from courseai_helpers.grading.progress import show_progress
-from courseai_helpers.grading.sandbox import require_hidden
+from courseai_helpers.grading.sandbox import SandboxError, require_hidden
 from courseai_helpers.grading.staging import (
     STEP,
     LenientCourseDirectory,
@@ -31,6 +33,8 @@ from courseai_helpers.grading.staging import (
 from courseai_helpers.grading.transaction import open_transaction
 from courseai_helpers.grading.trial import require_sandbox
 from courseai_helpers.grading.workers import Workers, execute_all, open_workers
+
+log = logging.getLogger(__name__)
 
 # The settings that those who execute a submission have to know.
 EXECUTION = (
@@ -195,6 +199,8 @@ def find_odd_names(run: ClassRun, students: Iterable[str]) -> dict[str, str]:
 
 def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
     """Sanitises, sends away and records one submission after another."""
+    if len(todo) >= MANY:
+        find_pace(run)
     with show_progress() as progress:
         bar = progress.add_task(f"Grading {run.assignment}", total=len(todo))
 
@@ -220,9 +226,26 @@ def sanitise(run: ClassRun, student: str, fingerprint: str) -> Submission | None
     except SubmissionError as error:
         refuse(run, student, Entry(fingerprint, refused=str(error)))
         return None
+    return configure(run, submission)
+
+
+def configure(run: ClassRun, submission: Submission) -> Submission:
+    """Adds the settings of those who execute a submission."""
     config = run.converter.config
     submission.config = {k: dict(config[k]) for k in EXECUTION if k in config}
     return submission
+
+
+def find_pace(run: ClassRun) -> None:
+    """Measures what right work takes; the class is graded with that in mind."""
+    settings = run.converter.config.SandboxedExecute
+    try:
+        if settings.sandbox:
+            require_sandbox()
+        if reference := make_reference(run.converter):
+            settings.usual_seconds = measure_pace(configure(run, reference))
+    except SandboxError as error:  # only the workers of a scheduler have one
+        log.warning("How long right work takes is not measured: %s", error)
 
 
 def refuse(run: ClassRun, student: str, entry: Entry) -> None:
