@@ -402,6 +402,8 @@ class SandboxedExecute(Patient, Execute):
         """Starts a new kernel and brings it to where the old one was."""
         if self.stopped:
             raise StoppedError
+        if self.stopped:
+            raise StoppedError
         self._cleanup_kernel()
         self.km = self.create_kernel_manager()
         self.start_new_kernel()

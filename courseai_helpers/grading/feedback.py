@@ -16,8 +16,10 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.utils import is_grade, is_solution
 
-from courseai_helpers.grading.causes import AUDIT
+from courseai_helpers.grading.causes import ALL, AUDIT, TOO_LATE
 
+# How the grader says that a function could not be judged: the message says it all.
+OUR_ERRORS = (*ALL, *TOO_LATE)
 TEMPLATE = "feedback.html.j2"
 LONGEST = 1000  # characters of a message
 MISSING = "ModuleNotFoundError"  # what Python raises for a package that is not there
@@ -150,6 +152,8 @@ def explain_failure(cell: NotebookNode) -> str:
     name, message = clean(errors[-1].ename)[:80], clean(errors[-1].evalue)
     if name == "AssertionError":
         return message or "The check failed."
+    if name in OUR_ERRORS:
+        return message
     if name == MISSING:
         return f"Your code imports what is not there when work is graded: {message}"
     return f"Your code raised {name}: {message}"
