@@ -306,11 +306,6 @@ for name, source in TIDY.items():
     own_cell(name, source, plain=name == "no_streams")
 
 
-@way()
-def a_time_stamp_that_is_none(notebook, folder):
-    (folder / "timestamp.txt").write_text("handed in just in time")
-
-
 # How a function may be written, and where.
 
 

@@ -102,11 +102,14 @@ def test_right_work_gets_its_points(lost, entry):
     assert lost.get(entry.name, "not graded") == entry.lost, entry.reason
 
 
+def describe(entry: Way, lost: dict[str, float] | None) -> str:
+    """Returns a line of the table."""
+    points = "?" if lost is None else f"{sum(lost.values()):.1f}"
+    return f"{entry.name:52} {points:>6}  {entry.reason}".rstrip()
+
+
 def test_the_table_of_right_work(lost, show_table):
-    lines = [
-        f"{entry.name:52} {sum(lost.get(entry.name, {}).values()):6.1f}  {entry.reason}"
-        for entry in CHOSEN
-    ]
+    lines = [describe(entry, lost.get(entry.name)) for entry in CHOSEN]
     show_table("\n".join([f"{'a way to hand in':52} {'lost':>6}  why", *lines]))
 
 
