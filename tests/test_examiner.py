@@ -125,8 +125,22 @@ def test_what_is_graded_is_run_however_long_the_student_s_own_cells_took(tmp_pat
         usual_seconds={"double": 0.01, "test_double": 0.01},
         least_timeout=1,
     )
-    assert "test_double" not in causes and len(causes) == 9
+    assert "test_double" not in causes and len(causes) == len(own)
     assert time.monotonic() - start < 60
+
+
+def test_where_right_work_was_timed_a_new_kernel_runs_the_other_cells_again(tmp_path):
+    _, causes = run(
+        tmp_path,
+        [
+            make_setup(SETUP),
+            make_cell("ten", "def ten():\n    return limit", solution=True),
+            make_cell("crash", "import os\nos._exit(1)", solution=True),
+            make_cell("test_ten", "assert ten() == 10", points=1),
+        ],
+        usual_seconds={"ten": 0.01, "test_ten": 0.01},
+    )
+    assert causes == {"crash": "killed"}
 
 
 def test_a_cell_that_worked_once_only_costs_nothing_of_what_comes_after(tmp_path):

@@ -414,7 +414,9 @@ class SandboxedExecute(Patient, Execute):
             if late and cell is not None and not is_needed(cell):
                 continue
             try:
-                self.wait_for_reply(self.kc.execute(source), NotebookNode(metadata={}))
+                marks = cell.metadata.get("nbgrader", {}) if cell is not None else {}
+                timed = NotebookNode(source=source, metadata={"nbgrader": marks})
+                self.wait_for_reply(self.kc.execute(source), timed)
             except (DeadKernelError, CellTimeoutError, *UNREADABLE):
                 del self.done[place]  # what worked once does not work any more
                 return self.replace_kernel(resources)
