@@ -145,8 +145,9 @@ def _check_status(response: requests.Response, url: str) -> None:
 
 def _stop(response: requests.Response) -> None:
     """Makes the other thread end, if it still reads."""
-    # It may end just now by itself; and urllib3 before 2.3 has no such thing.
-    with contextlib.suppress(RuntimeError, ValueError, AttributeError):
+    # It may end just now by itself, and close the socket in the middle of this; and
+    # urllib3 before 2.3 has no such thing.
+    with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):
         response.raw.shutdown()
 
 
