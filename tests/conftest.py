@@ -35,6 +35,7 @@ LONGEST = (
     "test_attacks_page.py",
     "test_attacks_neighbor.py",
     "test_attacks_worker.py",
+    "test_right_work.py",
     "test_guides.py",
     "test_notebook.py",
     "test_bank_sample.py",

@@ -1,6 +1,7 @@
 """Right work gets its points, in whatever way it is handed in: see right_work.py.
 
-COURSEAI_WAYS, an expression to search for, chooses some of the ways.
+There is time for every third way. COURSEAI_WAYS is an expression to search for among
+their names; a dot finds all of them.
 """
 
 import os
@@ -21,8 +22,11 @@ from right_work import LESSON, PART, PART_CELLS, WAYS, Way, hand_in
 pytestmark = kernels.needs_sandbox
 
 SETTINGS = "\nc.ExecutePreprocessor.timeout = 20\n"
+WANTED = os.environ.get("COURSEAI_WAYS")
 CHOSEN = [
-    w for w in WAYS.values() if re.search(os.environ.get("COURSEAI_WAYS", ""), w.name)
+    entry
+    for number, entry in enumerate(WAYS.values())
+    if (re.search(WANTED, entry.name) if WANTED else entry.plain or number % 3 == 0)
 ]
 
 
