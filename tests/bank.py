@@ -214,6 +214,18 @@ def judge(
     run: Callable = run_entry,
 ) -> Iterator[Verdict]:
     """Judges every entry in a process of its own; yields verdicts as they come."""
+    for entry, said in run_each(entries, cells, namespace, jobs, run):
+        yield make_verdict(entry, select_tests(cells, entry.exercise), said)
+
+
+def run_each(
+    entries: Iterable[Entry],
+    cells: dict[str, str],
+    namespace: dict,
+    jobs: int,
+    run: Callable,
+) -> Iterator[tuple[Entry, dict[str, list]]]:
+    """Runs entries in processes of their own; yields what each reported, by name."""
     waiting, running = list(entries)[::-1], {}
     while waiting or running:
         while waiting and len(running) < jobs:
@@ -234,7 +246,7 @@ def judge(
                 del running[receiver]
                 process.kill()
                 process.join()
-                yield make_verdict(entry, select_tests(cells, entry.exercise), said)
+                yield entry, said
 
 
 def start(entry: Entry, cells: dict[str, str], namespace: dict, run: Callable) -> tuple:
