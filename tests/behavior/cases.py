@@ -7,7 +7,7 @@ one tensor, layers behind `layer4` that work in place, classes with equal scores
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -473,11 +473,3 @@ STRATEGIES = {
     "top_class_heatmaps": top_cases,
     "heat_inside": box_cases,
 }
-
-
-def list_differences(first: Any, second: Any, prefix: str = "") -> Iterator[str]:
-    """Yields the fields in which two cases differ."""
-    for name in vars(first):
-        one, two = getattr(first, name), getattr(second, name)
-        if one != two:
-            yield f"{prefix}{name}"

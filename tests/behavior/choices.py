@@ -46,7 +46,7 @@ KEEP = {
     "data": "output.data.clone().to('cpu')",
     "clone, then detach": "output.clone().detach().cpu()",
     "deep copy": "copy.deepcopy(output.detach().cpu())",
-    "empty like": "torch.empty_like(output.detach().cpu()).copy_(output.detach())",
+    "times one": "output.detach().cpu() * 1.0",
     "no copy": "output.detach().cpu()",
     "no detach": "output.clone().cpu()",
     "not on the CPU": "output.detach().clone()",
@@ -129,7 +129,9 @@ RUN = {
         model.forward(img_tensor)
 """,
     "except and raise": """
-    handles = [find(name).register_forward_hook(make_hook(name)) for name in layer_names]
+    handles = [
+        find(name).register_forward_hook(make_hook(name)) for name in layer_names
+    ]
     try:
         with $grad:
             model(img_tensor)
@@ -141,14 +143,18 @@ RUN = {
         handle.remove()
 """,
     "after success only": """
-    handles = [find(name).register_forward_hook(make_hook(name)) for name in layer_names]
+    handles = [
+        find(name).register_forward_hook(make_hook(name)) for name in layer_names
+    ]
     with $grad:
         model(img_tensor)
     for handle in handles:
         handle.remove()
 """,
     "after some exceptions": """
-    handles = [find(name).register_forward_hook(make_hook(name)) for name in layer_names]
+    handles = [
+        find(name).register_forward_hook(make_hook(name)) for name in layer_names
+    ]
     try:
         with $grad:
             model(img_tensor)

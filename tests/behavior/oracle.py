@@ -318,17 +318,12 @@ def find_differences(
     return found
 
 
-def choose_allowed(exercise: str, function: Callable, cases: list) -> list:
-    """Leaves out the cases in which rounding decides.
+def is_fair(case: Any) -> bool:
+    """Tells whether a case has one right answer, whatever the order of the sums.
 
     A heatmap whose raw maximum is tiny, but not zero, is scaled by whatever a solution
     adds to it, and so is no fair question; neither are classes nearly equal in score.
     """
-    return [case for case in cases if is_fair(case)]
-
-
-def is_fair(case: Any) -> bool:
-    """Tells whether a case has one right answer, whatever the order of the sums."""
     if not isinstance(case, GradCamCase | TopCase) or case.net.error >= 0:
         return True
     net, image, *_ = case.arguments()
