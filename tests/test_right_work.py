@@ -7,8 +7,6 @@ their names; a dot finds all of them.
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import kernels
@@ -18,6 +16,7 @@ from bank import NOTEBOOK, ROOT
 from conftest import ASSIGNMENT, drop_figures
 from nbgrader.api import Gradebook
 from right_work import LESSON, PART, PART_CELLS, WAYS, Way, hand_in
+from small_course import run
 
 pytestmark = kernels.needs_sandbox
 
@@ -49,18 +48,6 @@ def make_course(folder: Path, kind: str) -> Path:
     result = run(folder, "nbgrader", "generate_assignment", ASSIGNMENT)
     assert result.returncode == 0, result.stdout
     return folder
-
-
-def run(course: Path, module: str, *arguments: str) -> subprocess.CompletedProcess:
-    """Runs a module as a program in the course directory."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=course,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def read_lost(course: Path) -> dict[str, dict[str, float]]:
