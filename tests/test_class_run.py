@@ -15,6 +15,7 @@ import kernels
 import nbformat
 import pytest
 import sqlalchemy
+from nbgrader.api import Gradebook
 from schedulers import start_cluster, use_certificate
 from small_course import (
     ASSIGNMENT,
@@ -246,6 +247,17 @@ def test_a_submission_is_graded_again_only_if_it_changed_or_by_force(course):
     assert points["ada"] == FULL and points["ben"] != FULL
     assert "2 graded, 0 graded before" in grade(course, "--force").stdout
     assert read_points(course) == points
+
+
+def test_ids_that_differ_in_case_only_are_pointed_at(course):
+    for student in ("Ada", "bob"):
+        submit(course, student)
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        gradebook.add_student("ada")
+    for graded in ("2 graded", "0 graded"):  # also when nothing is new
+        text = grade(course).stdout
+        assert graded in text and "bob:" not in text
+        assert "Ada: There is also ada, whose id differs in case only." in text
 
 
 def start_grading(course: Path) -> subprocess.Popen:

@@ -3,6 +3,8 @@
 nbgrader's pages show the names and ids of students as they are, as a part of the page.
 """
 
+from collections.abc import Iterable
+
 from nbgrader.api import Gradebook, MissingEntry
 
 from courseai_helpers.printing import is_command, make_printable
@@ -38,6 +40,15 @@ def explain_bad_name(gradebook: Gradebook, student: str) -> str:
                 "Manage Students, with the pencil, and grade again."
             )
     return ""
+
+
+def find_alike(students: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Returns which of these students has an id that another one has in other case."""
+    ids: dict[str, set[str]] = {}
+    for other in known:
+        ids.setdefault(other.casefold(), set()).add(other)
+    alike = {s: ids.get(s.casefold(), set()) - {s} for s in students}
+    return {student: min(others) for student, others in alike.items() if others}
 
 
 def escape_name(name: str) -> str:

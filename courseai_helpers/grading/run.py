@@ -20,7 +20,7 @@ from courseai_helpers.grading.ledger import (
     read_entries,
     write_entry,
 )
-from courseai_helpers.grading.names import explain_bad_id, explain_bad_name
+from courseai_helpers.grading.names import explain_bad_id, explain_bad_name, find_alike
 from courseai_helpers.grading.pace import MANY, make_reference, measure_pace
 from courseai_helpers.grading.progress import show_progress
 from courseai_helpers.grading.sandbox import SandboxError, require_hidden
@@ -166,6 +166,7 @@ def choose(run: ClassRun, force: bool) -> dict[str, str]:
     todo = {}
     submissions = run.converter.list_submissions()
     run.outcome.refused.update(find_odd_names(run, submissions))
+    run.outcome.notes.update(find_doubled_names(run, submissions))
     for student, folder in submissions.items():
         if student in run.outcome.refused:
             continue
@@ -195,6 +196,20 @@ def find_odd_names(run: ClassRun, students: Iterable[str]) -> dict[str, str]:
             for student in students
         }
     return {student: reason for student, reason in reasons.items() if reason}
+
+
+def find_doubled_names(run: ClassRun, students: Iterable[str]) -> dict[str, list[str]]:
+    """Returns notes on students whose id another one has, but for the letters' case."""
+    with run.converter.open_gradebook() as gradebook:
+        known = {student.id for student in gradebook.students}
+    return {
+        student: [
+            f"There is also {other}, whose id differs in case only. If they are the "
+            "same, move the work to the folder of the right id and remove the other "
+            "student in the Formgrader."
+        ]
+        for student, other in find_alike(students, known | {*students}).items()
+    }
 
 
 def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
@@ -272,5 +287,5 @@ def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
             "full? Make room and run the same command again: it goes on from here."
         ) from error
     if notes:
-        run.outcome.notes[student] = notes
+        run.outcome.notes.setdefault(student, []).extend(notes)
     run.outcome.graded.append(student)

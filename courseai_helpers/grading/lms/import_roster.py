@@ -14,6 +14,7 @@ from courseai_helpers.grading.lms.settings import (
     open_gradebook,
     read_settings,
 )
+from courseai_helpers.grading.names import find_alike
 from courseai_helpers.grading.transaction import open_transaction
 
 # What nbgrader's gradebook keeps of a student.
@@ -134,7 +135,11 @@ def make_plan(roster: Roster, known: Known) -> Plan:
         if student not in known:
             plan.added.append(student)
     plan.conflicts += find_duplicates(after)
-    plan.warnings = find_alike(plan.added, after)
+    plan.warnings = [
+        f"{new} is a new student, although there is {old}, whose id differs in case "
+        "only. If they are the same, correct the id in the roster and remove one."
+        for new, old in find_alike(plan.added, after).items()
+    ]
     return plan
 
 
@@ -161,18 +166,6 @@ def find_student(person: Person, form: str, known: Known, plan: Plan) -> str:
             f"and the Canvas id of another: {' and '.join(sorted(found))}."
         )
     return min(found) if found else person.student
-
-
-def find_alike(added: list[str], students: Known) -> list[str]:
-    """Says which new students have an id that another has in other letters' case."""
-    names = {student: student.casefold() for student in students}
-    return [
-        f"{new} is a new student, although there is {old}, whose id differs in case "
-        "only. If they are the same, correct the id in the roster and remove one."
-        for new in added
-        for old in students
-        if new != old and names[new] == names[old]
-    ]
 
 
 def find_duplicates(students: Known) -> list[str]:
