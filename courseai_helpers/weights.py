@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torchvision.models import ResNet, ResNet18_Weights, resnet18
 
+from courseai_helpers.as_set_up import note_network
 from courseai_helpers.downloads import DownloadError, fetch, is_offline
 from courseai_helpers.notices import show_notice
 from courseai_helpers.stand_in import load_stand_in
@@ -60,6 +61,12 @@ def load_resnet18() -> ResNet:
         WeightsError: If the file that COURSEAI_WEIGHTS names is not there or does not
             hold a ResNet-18 with 1,000 classes. Nothing stands in for it.
     """
+    model = _load_chosen()
+    note_network(model)
+    return model
+
+
+def _load_chosen() -> ResNet:
     named = os.environ.get("COURSEAI_WEIGHTS", "").strip()
     if named:
         return _load_named(Path(named).expanduser())
