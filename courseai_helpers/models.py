@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torchvision.models import ResNet18_Weights
 
+from courseai_helpers.watching import watch_layer
 from courseai_helpers.weights import WeightsError, load_resnet18
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "class_names",
     "load_resnet18",
     "predict_top_k",
+    "watch_layer",
 ]
 
 

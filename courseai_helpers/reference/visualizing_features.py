@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from courseai_helpers.models import watch_layer
+
 
 def normalize_filters(weights: torch.Tensor) -> torch.Tensor:
     """Scales every filter by itself to the range [0, 1].
@@ -75,7 +77,6 @@ def capture_activations(
     return activations
 
 
-@torch.enable_grad()
 def grad_cam(
     model: nn.Module, img_tensor: torch.Tensor, target_class: int | None = None
 ) -> tuple[np.ndarray, int]:
@@ -95,22 +96,9 @@ def grad_cam(
         Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
         Gradient-based Localization", ICCV 2017, section 3.
     """
-    kept = {}
-
-    def keep_activations(module, inputs, output):
-        # The forward pass records no gradients until here: only the head needs them.
-        torch.set_grad_enabled(True)
-        kept["layer4"] = output.detach().clone().requires_grad_()
-        return kept["layer4"].clone()
-
-    modes = [(module, module.training) for module in model.modules()]
-    handle = model.layer4.register_forward_hook(keep_activations)
-    model.eval()
-    try:
-        # Step 1: forward pass. scores: [1, classes], activations: [1, K, h, w].
-        with torch.no_grad():
-            scores = model(img_tensor)
-        activations = kept["layer4"]
+    with watch_layer(model, "layer4") as watched:
+        scores = model(img_tensor)  # step 1: [1, classes]
+        activations = watched.activations  # [1, K, h, w]
         if target_class is None:
             target_class = int(scores[0].argmax())
         # Step 2: backward pass from the class score. gradients: [1, K, h, w].
@@ -120,16 +108,11 @@ def grad_cam(
         # Steps 4 and 5: weighted sum of the maps, then ReLU. heatmap: [1, 1, h, w].
         heatmap = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
         # Step 6: upsample to the input's size and scale. heatmap: [1, 1, H, W].
-        heatmap = F.interpolate(
-            heatmap, size=img_tensor.shape[-2:], mode="bilinear", align_corners=False
-        )
+        size = img_tensor.shape[-2:]
+        heatmap = F.interpolate(heatmap, size, mode="bilinear", align_corners=False)
         if heatmap.max() > 0:
             heatmap = heatmap / heatmap.max()
         cam = heatmap[0, 0].cpu().numpy()
-    finally:
-        handle.remove()
-        for module, training in modes:
-            module.training = training
     return cam, target_class
 
 
