@@ -38,10 +38,14 @@ work/%:
 .venv/installed-student: pyproject.toml | .venv/bin/pip
 	.venv/bin/pip install -e . && touch $@
 
+# Keeps links that somebody sends from acting in the Formgrader.
+GUARD := courseai_helpers.grading.formgrader
+
 # From the lock: the very files that were tested, or nothing.
 .venv/installed-%: locks/%.txt pyproject.toml | .venv/bin/pip
 	.venv/bin/pip install --no-deps --require-hashes -r $<
 	.venv/bin/pip install --no-deps --no-build-isolation -e .
+	.venv/bin/jupyter server extension enable --sys-prefix $(GUARD)
 	touch $@ .venv/installed-student
 
 # Every lock anew, after a change of pyproject.toml or to take up newer versions of what

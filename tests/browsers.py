@@ -31,12 +31,13 @@ MINUTE = 60_000  # milliseconds: a busy machine starts JupyterLab slowly
 
 
 @contextlib.contextmanager
-def start_lab(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+def start_lab(folder: Path, environment: dict[str, str], *more: str) -> Iterator[str]:
     """Runs a JupyterLab that nobody else can reach.
 
     Args:
         folder: Where it starts, and what it shows.
         environment: The environment variables that it gets.
+        *more: Options.
 
     Yields:
         Its address, such as http://127.0.0.1:8888/lab.
@@ -52,7 +53,7 @@ def start_lab(folder: Path, environment: dict[str, str]) -> Iterator[str]:
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options],
+        [sys.executable, "-m", "jupyterlab", *options, *more],
         env=environment,
         cwd=folder,
         stdout=subprocess.PIPE,

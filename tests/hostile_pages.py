@@ -172,6 +172,15 @@ MESSAGES = {
     "kind of an error": "def triple(x):\n"
     "    raise type('<img src=x onerror=FIRE>', (Exception,), {})('no')",
 }
+# What a link may lead to that somebody sends to an instructor, below formgrader/.
+SENT = {
+    "link to a student": "manage_students/<img src=x onerror=FIRE>",
+    "link to a student, within a script": 'manage_students/";FIRE;"',
+    "link to a student's work": "manage_students/x/<svg onload=FIRE>",
+    "link to an assignment": "manage_submissions/<img src=x onerror=FIRE>",
+    "link to work to be graded": "gradebook/<img src=x onerror=FIRE>",
+    "link to a notebook to be graded": "gradebook/x/<details open ontoggle=FIRE>",
+}
 # Opening this address makes the Formgrader run a file of the submission: its settings.
 SETTINGS = "pictures that load settings"
 LOADED = "![x](/formgrader?path=FOLDER) <img src='/formgrader?path=FOLDER'>"

@@ -15,7 +15,7 @@ import pytest
 from conftest import copy_course, drop_figures
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook
-from neighbor import MARKER, NAME, be_neighbor, plant, watch
+from neighbor import HEADER, MARKER, NAME, be_neighbor, plant, watch
 from small_course import ASSIGNMENT, SOLUTIONS, make_course, submit
 
 pytestmark = [
@@ -26,26 +26,21 @@ pytestmark = [
 
 COURSEAI = ["-m", "courseai_helpers.cli"]
 NBGRADER = ["-m", "nbgrader"]
-# What the Formgrader's button does in the server of the one who presses it.
-PRESS = f"""
-from nbgrader.apps.api import NbGraderAPI
-from nbgrader.coursedir import CourseDirectory
-from traitlets.config import PyFileConfigLoader
-
-config = PyFileConfigLoader("nbgrader_config.py", path=".").load_config()
-course = CourseDirectory(config=config)
-result = NbGraderAPI(course, config=config).autograde("{ASSIGNMENT}", "ada")
-assert result["success"], result
-"""
+INSTRUCTOR = str(Path(__file__).with_name("instructor_at_work.py"))
 COMMANDS = {
+    "roster": [*COURSEAI, "import", "roster", "roster.csv"],
     "import": [*COURSEAI, "import", "submissions", "download.zip", ASSIGNMENT],
     "grade": [*COURSEAI, "grade", ASSIGNMENT, "--jobs=2", "--force"],
     "autograde": [*NBGRADER, "autograde", ASSIGNMENT, "--student=ben", "--force"],
-    "Formgrader": ["-c", PRESS],
+    "Formgrader": [INSTRUCTOR, ASSIGNMENT, "ada"],
     "report": [*COURSEAI, "report", ASSIGNMENT],
+    "export": [*COURSEAI, "export", "moodle", ASSIGNMENT, "--roster=roster.csv"],
     "feedback": [*NBGRADER, "generate_feedback", ASSIGNMENT, "--force"],
     "solution": [*NBGRADER, "generate_solution", "loud", "--force"],
 }
+# The server needs a port, and lets in who has its key. So do kernels without a sandbox,
+# which run no student's code; what they say is encrypted.
+PORTS = {"Formgrader": 1, "solution": 5}
 LESSON = "source/visualizing_features/visualizing_features.ipynb"
 LOUD = f"import time\nfor _ in range(40):\n    print('{MARKER.decode()}', flush=True)\n"
 
@@ -69,7 +64,8 @@ class Machine:
     @property
     def environment(self) -> dict[str, str]:
         """The instructor's environment."""
-        own = {"HOME": self.home, "TMPDIR": self.shared, "COURSEAI_SECRET": "x"}
+        own = {"HOME": self.home, "TMPDIR": self.shared}
+        own |= {"JUPYTER_TOKEN": MARKER.decode()}
         return dict(os.environ) | {name: str(value) for name, value in own.items()}
 
 
@@ -100,6 +96,12 @@ def fill(course: Path) -> Path:
         gradebook.add_student("cem", first_name=marker)
         gradebook.add_assignment("loud")
         gradebook.add_student("dia", first_name="Dia", last_name="D", lms_user_id="7")
+    people = "".join(
+        f"{name},{name.title()},{marker},{name}@example.org,{place}\n"
+        for place, name in enumerate(("ada", "ben", "cem", "eve"))
+    )
+    head = "id,first_name,last_name,email,lms_user_id\n"
+    (course / "roster.csv").write_text(head + people)
     with zipfile.ZipFile(course / "download.zip", "w") as archive:
         notebook = course / "submitted" / "ada" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
         archive.write(notebook, f"ddia_7_9001_{ASSIGNMENT}.ipynb")
@@ -128,17 +130,13 @@ def check(machine: Machine, commands: dict[str, list[str]]) -> str:
     Returns:
         A table of what it got.
     """
-    rows = [f"{'while it runs':12}  listens  opened  files  heard  ran"]
-    got = {}
+    rows, got = [HEADER], {}
     for name, command in commands.items():
         said, found = attack(machine, *command)
         assert "rror" not in said and "Traceback" not in said, said
-        # Kernels without a sandbox, which run no student's code, need ports. What
-        # they say is encrypted.
-        listening = found.sockets if name != "solution" else set()
-        kinds = (listening, found.processes, found.files, found.heard, found.ran)
-        rows.append(f"{name:12} {'  '.join(f'{len(kind):6}' for kind in kinds)}")
-        got |= {name: found} if any(kinds) or found.arguments else {}
+        ports = PORTS.get(name, 0)
+        rows.append(found.describe(name, ports))
+        got |= {name: found} if any(found.list_kinds(ports)) else {}
     assert not got, got
     return "\n".join(rows)
 
@@ -146,6 +144,7 @@ def check(machine: Machine, commands: dict[str, list[str]]) -> str:
 def test_a_neighbor_gets_nothing(machine, show_table):
     show_table(check(machine, COMMANDS))
     graded = {path.name for path in (machine.course / "autograded").iterdir()}
+    assert MARKER in (machine.course / "grades.csv").read_bytes()  # the roster, too
     assert graded == {"ada", "ben", "dia"}
 
 
@@ -163,11 +162,15 @@ def test_the_neighbor_would_find_what_is_there(machine):
     secret.write_bytes(MARKER)
     planted = str(machine.shared / "dask-scratch-space")
     code = (
-        "import socket, sys, time\n"
-        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "import http.server, socket, sys, threading, time\n"
+        "here = ('127.0.0.1', 0)\n"
+        "page = http.server.SimpleHTTPRequestHandler\n"
+        "page.do_GET = lambda self: self.send_response(200) or self.end_headers()\n"
+        "server = http.server.HTTPServer(here, page)\n"
+        "threading.Thread(target=server.serve_forever, daemon=True).start()\n"
         f"sys.path.insert(0, {planted!r})\n"
         "import nbformat\n"
-        "time.sleep(2)"
+        "time.sleep(4)"
     )
     try:
         said, found = watch(
@@ -177,6 +180,7 @@ def test_the_neighbor_would_find_what_is_there(machine):
             [str(machine.shared)],
         )
         assert found.sockets and found.files == {str(secret)} and found.arguments, said
+        assert found.heard, said
         assert "dask-scratch-space-nbformat.py" in os.listdir(machine.loot)
     finally:
         secret.unlink()

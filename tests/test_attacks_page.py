@@ -10,7 +10,7 @@ import re
 import shutil
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,6 +27,7 @@ from hostile_pages import (
     MESSAGES,
     METADATA,
     OUTPUTS,
+    SENT,
     Canary,
     draw,
     fill,
@@ -66,6 +67,7 @@ HELD_ANYWAY = {
 # These run nothing, but tell that, when and where a submission is read.
 CALLS = {title for title in (*MARKDOWN, *OUTPUTS) if "elsewhere" in title}
 CALLS.add("redirection")
+GUARD = "courseai_helpers.grading.formgrader"  # an extension of the server
 # Names that command a terminal, or a gradebook's page.
 COMMAND = "\x1b]0;owned\x07\x9b2J\u202e"
 
@@ -244,13 +246,14 @@ def hand_in(to: Class, way: str, student: str, cells: list) -> None:
 
 
 @contextlib.contextmanager
-def start_server(folder: Path, private: Path) -> Iterator[str]:
+def start_server(folder: Path, private: Path, *, guarded: bool) -> Iterator[str]:
     """Runs an instructor's JupyterLab; yields its address, with a / at the end."""
+    extension = f"--ServerApp.jpserver_extensions={GUARD}={guarded}"
     environment = make_environment(private) | {
         "JUPYTER_DATA_DIR": str(private / "data"),
         "JUPYTER_RUNTIME_DIR": str(private / "runtime"),
     }
-    with browsers.start_lab(folder, environment) as address:
+    with browsers.start_lab(folder, environment, extension) as address:
         yield address.removesuffix("lab")
 
 
@@ -262,11 +265,13 @@ class Visit:
         called: The names of the attacks that succeeded.
         terminals: How many terminals the server has opened.
         figures: The descriptions of the pictures that can be seen.
+        work: What the Formgrader lists on a student's page.
     """
 
     called: set[str]
     terminals: int
-    figures: set[str]
+    figures: set[str] = field(default_factory=set)
+    work: set[str] = field(default_factory=set)
 
 
 def open_private_page(browser):
@@ -303,6 +308,33 @@ SEEN = """[...document.querySelectorAll('#notebook-container img')]
     .filter(image => image.naturalWidth && image.offsetWidth).map(image => image.alt)"""
 
 
+def follow_links(browser, address: str, to: Class) -> Visit:
+    """Opens the addresses that somebody may send, the one of a folder last."""
+    to.canary.called.clear()
+    before = len(list_terminals(address))
+    folder = to.course / "autograded" / "raw-settings" / ASSIGNMENT
+    links = [
+        f"formgrader/{quote(fill(text, name_attack('sent', title), to.canary))}"
+        for title, text in SENT.items()
+    ]
+    for link in [*links, f"formgrader?path={quote(str(folder))}"]:
+        page = open_private_page(browser)
+        page.goto(address + link, wait_until="networkidle")
+        page.context.close()
+    return Visit(set(to.canary.called), len(list_terminals(address)) - before)
+
+
+def list_work(browser, address: str, student: str) -> set[str]:
+    """Returns the assignments on a student's page, which its scripts have to list."""
+    page = open_private_page(browser)
+    page.goto(f"{address}formgrader/manage_students/{student}")
+    links = page.locator("#main-table a")
+    links.first.wait_for(timeout=MINUTE)
+    found = set(links.all_inner_texts())
+    page.context.close()
+    return found
+
+
 def list_shown(to: Class) -> set[str]:
     """Returns the students whose work the Formgrader can show."""
     return {path.parent.name for path in to.course.glob(f"autograded/*/{ASSIGNMENT}")}
@@ -325,20 +357,23 @@ def visits(everybody, chromium, tmp_path_factory) -> dict[str, Visit]:
     """What happened on servers with and without the course's settings."""
     private = tmp_path_factory.mktemp("private")
     found = {}
-    with start_server(everybody.course, private) as address:
+    with start_server(everybody.course, private, guarded=True) as address:
         for way in ("graded", "raw"):
             found[f"{way}, settings"] = visit(chromium, address, everybody, way)
         raw = ("raw-words", "raw-outputs")
         found["lab"] = visit_lab(chromium, address, everybody, "graded-words")
         found["lab, raw"] = visit_lab(chromium, address, everybody, *raw)
+        found["links"] = follow_links(chromium, address, everybody)
+        found["links"].work = list_work(chromium, address, "graded-words")
     # Started elsewhere, a server has not read the course's settings when it makes what
     # shows submissions.
-    with start_server(everybody.course.parent, private) as address:
+    with start_server(everybody.course.parent, private, guarded=False) as address:
         page = open_private_page(chromium)
         page.goto(f"{address}formgrader?path=course")
         page.context.close()
         for way in ("graded", "raw"):
             found[f"{way}, none"] = visit(chromium, address, everybody, way)
+        found["links, none"] = follow_links(chromium, address, everybody)
     return found
 
 
@@ -352,7 +387,7 @@ def visit_lab(browser, address: str, to: Class, *students: str) -> Visit:
         page.locator(".jp-Notebook .jp-Cell").last.wait_for(timeout=3 * MINUTE)
         page.wait_for_load_state("networkidle")
         page.context.close()
-    return Visit(set(to.canary.called), len(list_terminals(address)), set())
+    return Visit(set(to.canary.called), len(list_terminals(address)))
 
 
 def list_succeeded(found: Visit, way: str) -> dict[str, bool]:
@@ -385,6 +420,28 @@ def test_jupyterlab_runs_nothing_of_it(visits):
     pictures = {name for name in visits["lab, raw"].called if "elsewhere" in name}
     assert visits["lab, raw"].called - pictures <= {"raw-words.redirection"}
     assert visits["lab, raw"].terminals == 0
+
+
+def name_links() -> set[str]:
+    """Returns the names by which the links call that somebody sent."""
+    sent = {name_attack("sent", title) for title in SENT}
+    return sent | {name_attack("raw-settings", hostile_pages.SETTINGS)}
+
+
+def test_links_to_the_formgrader_act_where_nothing_guards_it(visits):
+    assert visits["links, none"].called == name_links()
+    assert visits["links, none"].terminals >= len(SENT)
+
+
+def test_links_to_the_guarded_formgrader_do_nothing(visits, show_table):
+    assert visits["links"].called == set()
+    assert visits["links"].terminals == 0
+    assert visits["links"].work == {ASSIGNMENT}  # and its pages work
+    rows = [f"{'a link that was sent':50}unguarded  guarded"]
+    for name in sorted(name_links()):
+        got = "a shell" if name in visits["links, none"].called else "-"
+        rows.append(f"{name:50}{got:9}  -")
+    show_table("\n".join(rows))
 
 
 @pytest.mark.parametrize("where", ["graded, settings", "graded, none"])

@@ -169,6 +169,26 @@ def test_an_extension_is_enabled_disabled_or_missing(
     assert finding.state == state and bool(finding.fix) == (state == "problem")
 
 
+@pytest.mark.parametrize(
+    ("listed", "state"),
+    [
+        ("  courseai_helpers.grading.formgrader enabled", "ok"),
+        ("  courseai_helpers.grading.formgrader disabled", "warning"),
+        ("  nbgrader.server_extensions.formgrader enabled", "warning"),
+    ],
+)
+def test_a_formgrader_without_its_guard_is_named(tmp_path, monkeypatch, listed, state):
+    from courseai_helpers.grading.doctor import check_guard
+
+    (tmp_path / "jupyter.py").write_text(f"print({listed!r})")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    doctor.list_extensions.cache_clear()
+    (finding,) = check_guard()
+    doctor.list_extensions.cache_clear()
+    assert finding.state == state and bool(finding.fix) == (state == "warning")
+    assert not finding.fix or "enable --sys-prefix courseai_helpers" in finding.fix
+
+
 def test_little_room_and_little_memory_are_said(course, monkeypatch):
     usage = shutil.disk_usage(".")._replace(free=2**20)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)

@@ -24,6 +24,8 @@ import psutil
 import pytest
 import requests
 import websocket
+from neighbor import HEADER, MARKER, Findings
+from neighbor import NAME as NEIGHBOR
 from small_course import ASSIGNMENT, SOLUTIONS, make_course, read_points
 from test_bundle import list_secret_lines
 from users import make_users, run_as, run_program
@@ -43,6 +45,12 @@ pytestmark = [
 ]
 
 COURSE, GRADER = "courseai", "cai-grader"
+LOUD = f"""
+import time
+for _ in range(100):
+    print({MARKER.decode()!r}, flush=True)
+    time.sleep(0.2)
+"""
 INSTRUCTOR, STUDENT, OTHER = "cai-teach", "cai-one", "cai-two"
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 MINUTES = 5
@@ -178,6 +186,8 @@ class Hub:
         self.ports = list(range(port, port + 4))
         self.tokens, self.folder = tokens, folder
         self.squatted: dict = {}
+        self.process: subprocess.Popen | None = None
+        self.seen = Findings()  # by a neighbor, while it was at work
 
     def ask(self, user: str, method: str, path: str, **data) -> requests.Response:
         """Sends a request with that user's token."""
@@ -293,7 +303,7 @@ def hub(root, folder, proxy):
     exchange = folder / "exchange"
     exchange.mkdir()
     exchange.chmod(0o1777)
-    with make_users(folder, GRADER, INSTRUCTOR, STUDENT, OTHER):
+    with make_users(folder, GRADER, INSTRUCTOR, STUDENT, OTHER, NEIGHBOR):
         course = make_course(folder / "home" / GRADER / "course")
         run_program("chown", "-R", f"{GRADER}:", str(course))
         settings, made = write_settings(root, folder, proxy)
@@ -316,6 +326,7 @@ def hub(root, folder, proxy):
             )
         try:
             running = Hub(made["port"], made["tokens"], folder)
+            running.process = process
             with squat(OTHER, running.ports) as running.squatted:
                 health = f"{running.address}/hub/health"
                 wait_until(lambda: answers(health), process, said)
@@ -353,12 +364,42 @@ def answer(hub: Hub, student: str, double: str) -> None:
     assert saved.ok, saved.text
 
 
+@contextlib.contextmanager
+def keep_watch(hub: Hub, root: Path):
+    """Lets another user of the machine look around meanwhile, as in neighbor.py."""
+    loot = hub.folder / "loot"
+    loot.mkdir()
+    loot.chmod(0o1777)
+    folders = [hub.folder / name for name in ("home", "exchange", "hub")]
+    program = [sys.executable, str(root / "tests/neighbor.py"), str(hub.process.pid)]
+    enter = ["nsenter", f"--target={hub.process.pid}", "--mount"]
+    with subprocess.Popen(
+        [*enter, *program, *map(str, [loot, *folders, root])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield
+        finally:
+            said = process.communicate("\n")[0]
+            hub.seen.add(json.loads(said))
+
+
 @pytest.fixture(scope="module")
-def graded(hub) -> Hub:
+def graded(hub, root) -> Hub:
     """The class after release, fetch, submit, collect, autograde and feedback."""
+    with keep_watch(hub, root):
+        take_through(hub)
+        hub.run(STUDENT, LOUD)
+    return hub
+
+
+def take_through(hub: Hub) -> None:
+    """Does with an assignment what is done with one, from release to feedback."""
     hub.grade(f"assignment/{ASSIGNMENT}/release")
     for student, double in (
-        (STUDENT, SOLUTIONS["double"]),
+        (STUDENT, f"{SOLUTIONS['double']}\n# {MARKER.decode()}"),
         (OTHER, "def double(x):\n    return x"),
     ):
         hub.act(student, "fetch")
@@ -371,7 +412,15 @@ def graded(hub) -> Hub:
     hub.grade(f"assignment/{ASSIGNMENT}/release_feedback")
     for student in (STUDENT, OTHER):
         hub.act(student, "fetch_feedback")
-    return hub
+
+
+def test_a_neighbor_of_the_hub_gets_nothing(graded, show_table):
+    # Its servers let in who has a key: what counts is what they tell without.
+    ports = float("inf")
+    show_table(f"{HEADER}\n{graded.seen.describe('hub', ports)}")
+    assert not any(graded.seen.list_kinds(ports)), graded.seen
+    kinds = {kind for kind, _ in map(str.split, graded.seen.sockets)}
+    assert "tcp" in kinds and len(graded.seen.sockets) > len(graded.ports)
 
 
 def test_everybody_works_as_a_user_of_their_own(graded):

@@ -13,6 +13,7 @@ from nbgrader.exchange.default import Exchange
 from courseai_helpers.doctor import (
     Check,
     Finding,
+    check_extension,
     check_packages,
     check_server_extensions,
     list_student_checks,
@@ -36,9 +37,21 @@ def list_instructor_checks(course: Path) -> list[Check]:
         *list_student_checks(),
         lambda: check_packages("instructor"),
         lambda: check_server_extensions(["formgrader", "course_list"]),
+        check_guard,
         check_sandbox,
         lambda: check_course(course),
     ]
+
+
+def check_guard() -> Iterator[Finding]:
+    """Checks that links which somebody sends can't act in the Formgrader."""
+    extension = "courseai_helpers.grading.formgrader"
+    found = check_extension("server extension", extension, "server guard")
+    if found.state != "ok":
+        text = "links that others send you can act in the Formgrader"
+        fix = f"jupyter server extension enable --sys-prefix {extension}"
+        found = Finding(found.subject, "warning", text, fix)
+    yield found
 
 
 def check_sandbox() -> Iterator[Finding]:

@@ -99,7 +99,7 @@ c.JupyterHub.services = [
         "cwd": course["directory"],
         "environment": {
             "JUPYTERHUB_DEFAULT_URL": "/lab",
-            **make_environment(Path(sys.executable), HERE / "settings"),
+            **make_environment(Path(sys.executable), HERE / "settings", "grader"),
         },
         "oauth_no_confirm": True,
     }

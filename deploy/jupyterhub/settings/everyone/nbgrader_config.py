@@ -10,3 +10,7 @@ c.Exchange.root = os.environ["COURSEAI_EXCHANGE"]
 # Seconds for one cell when a student presses Validate; 30, the default, are too few
 # for the live demonstration where many work at the same time.
 c.ExecutePreprocessor.timeout = 180
+
+# Kernels listen on ports of this machine; nobody else on it is to hear what they say.
+# jupyter_server_config.json has the same line for those of JupyterLab.
+c.KernelManager.transport_encryption = "auto"

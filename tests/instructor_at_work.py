@@ -1,0 +1,55 @@
+"""What an instructor does in the Formgrader: a program that ends when it is done.
+
+It starts the server that JupyterLab runs in, in the course directory, and asks it for
+what the browser would. Usage: instructor_at_work.py ASSIGNMENT STUDENT
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import urllib.request
+
+PAGES = ("manage_assignments", "gradebook", "manage_students")
+OPTIONS = (
+    "--allow-root",
+    "--no-browser",
+    "--ServerApp.ip=127.0.0.1",
+    "--ServerApp.port=0",
+    "--ServerApp.jpserver_extensions=courseai_helpers.grading.formgrader=True",
+)
+SERVER = [sys.executable, "-m", "jupyter_server", *OPTIONS]
+
+
+def ask(address: str, method: str = "GET") -> bytes:
+    """Asks the server, with the key that its owner has."""
+    key = {"Authorization": f"token {os.environ['JUPYTER_TOKEN']}"}
+    with urllib.request.urlopen(
+        urllib.request.Request(address, method=method, headers=key)
+    ) as answer:
+        return answer.read()
+
+
+def work(server: subprocess.Popen, assignment: str, student: str) -> None:
+    """Opens the Formgrader's pages, and presses the button that grades a submission."""
+    for line in server.stderr:
+        if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
+            break
+    # Somebody has to read on, or the server waits until there is room.
+    threading.Thread(target=server.stderr.read, daemon=True).start()
+    formgrader = f"{found[0]}formgrader"
+    for page in PAGES:
+        ask(f"{formgrader}/{page}")
+    button = f"{formgrader}/api/submission/{assignment}/{student}/autograde"
+    answer = json.loads(ask(button, "POST"))
+    print(answer["log"] if answer["success"] else f"Error: {answer}")
+
+
+if __name__ == "__main__":
+    with subprocess.Popen(SERVER, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            work(process, *sys.argv[1:])
+        finally:
+            process.terminate()
