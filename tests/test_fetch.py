@@ -87,6 +87,22 @@ def test_a_pack_takes_everything_to_a_machine_without_a_network(
     assert main(["fetch", "--pack", "again.zip"]) == 0  # all there, so no network
 
 
+def test_a_photo_of_a_pack_is_compared_with_its_hash_ever_after(
+    web, tmp_path, monkeypatch, capsys
+):
+    main(["fetch", "--pack", "room.zip"])
+    move_to(tmp_path / "second", monkeypatch)
+    monkeypatch.setenv("COURSEAI_OFFLINE", "1")
+    main(["fetch", "--from", "room.zip"])
+    urls = [gallery.GALLERY[name].url for name in ("car", "bird")]
+    car, bird = map(photo_cache.find_place, urls)
+    car.rename(tmp_path / "aside"), bird.rename(car), (tmp_path / "aside").rename(bird)
+    assert [photo_cache.read_kept(url) for url in urls] == [b"", b""]
+    assert main(["fetch", "--pack", "again.zip"]) == 1  # nobody gets swapped ones
+    assert main(["fetch", "--from", "room.zip"]) == 0
+    assert [photo_cache.read_kept(url) for url in urls] == [draw("red"), draw("blue")]
+
+
 def test_offline_nothing_is_fetched_and_the_way_out_is_said(web, monkeypatch, capsys):
     monkeypatch.setenv("COURSEAI_OFFLINE", "1")
     for arguments in (["fetch"], ["fetch", "--pack", "room.zip"]):

@@ -2,7 +2,7 @@
 
 It runs in the student's kernel, and student code can do with it what it likes. So
 nothing here is secret, and the other side believes nothing that it says: see
-`stand_ins.py` and docs/security.md.
+`stand_ins.py` and docs/borders.md.
 """
 
 import asyncio
