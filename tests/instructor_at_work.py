@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
 import urllib.request
 
 PAGES = ("manage_assignments", "gradebook", "manage_students")
@@ -32,19 +34,32 @@ def ask(address: str, method: str = "GET") -> bytes:
         return answer.read()
 
 
-def work(server: subprocess.Popen, assignment: str, student: str) -> None:
-    """Opens the Formgrader's pages, and presses the button that grades a submission."""
+def find_address(server: subprocess.Popen) -> str:
+    """Returns the server's address, as soon as it answers there."""
     for line in server.stderr:
         if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
             break
     # Somebody has to read on, or the server waits until there is room.
     threading.Thread(target=server.stderr.read, daemon=True).start()
-    formgrader = f"{found[0]}formgrader"
+    while True:
+        try:
+            ask(f"{found[0]}api/status")
+        except urllib.error.URLError:  # it says where it will listen, and then does
+            if server.poll() is not None:
+                raise
+            time.sleep(0.1)
+        else:
+            return found[0]
+
+
+def work(server: subprocess.Popen, assignment: str, student: str) -> None:
+    """Opens the Formgrader's pages, and presses the button that grades a submission."""
+    formgrader = f"{find_address(server)}formgrader"
     for page in PAGES:
         ask(f"{formgrader}/{page}")
     button = f"{formgrader}/api/submission/{assignment}/{student}/autograde"
     answer = json.loads(ask(button, "POST"))
-    print(answer["log"] if answer["success"] else f"Error: {answer}")
+    print("graded" if answer["success"] else f"Error: {answer}")
 
 
 if __name__ == "__main__":

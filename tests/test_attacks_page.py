@@ -277,6 +277,7 @@ class Visit:
 def open_private_page(browser):
     """Opens an empty page that reaches this machine only."""
     page = browser.new_context(viewport={"width": 1180, "height": 1000}).new_page()
+    page.set_default_timeout(3 * MINUTE)
     page.context.route(
         lambda url: not url.startswith(("http://127.0.0.1:", "file:")),
         lambda route: route.abort(),
