@@ -329,7 +329,7 @@ def list_work(browser, address: str, student: str) -> set[str]:
     """Returns the assignments on a student's page, which its scripts have to list."""
     page = open_private_page(browser)
     page.goto(f"{address}formgrader/manage_students/{student}")
-    links = page.locator("#main-table a")
+    links = page.locator("#main-table td.name")
     links.first.wait_for(timeout=MINUTE)
     found = set(links.all_inner_texts())
     page.context.close()
