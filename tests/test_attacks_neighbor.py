@@ -38,8 +38,8 @@ COMMANDS = {
     "feedback": [*NBGRADER, "generate_feedback", ASSIGNMENT, "--force"],
     "solution": [*NBGRADER, "generate_solution", "loud", "--force"],
 }
-# The server needs a port, and lets in who has its key. A kernel without a sandbox, which
-# runs no student's code, has five, where all is encrypted, and one where its own
+# The server needs a port, and lets in who has its key. A kernel without a sandbox,
+# which runs no student's code, has five, where all is encrypted, and one where its own
 # processes may print, which know a secret.
 PORTS = {"Formgrader": 1, "solution": 6}
 LESSON = "source/visualizing_features/visualizing_features.ipynb"
