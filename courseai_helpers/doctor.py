@@ -13,7 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.requirements import Requirement
+
 DISTRIBUTION = "courseai-helpers"
+PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"  # in a clone
 OLDEST_PYTHON = (3, 11)
 FREE_BYTES = 2 * 2**30  # for weights, photos, and a student's own work
 MEMORY_BYTES = 2 * 2**30  # torch, the lesson and JupyterLab take 1.5
@@ -120,35 +123,34 @@ def check_packages(extra: str = "") -> Iterator[Finding]:
 
 
 def read_pins(extra: str = "") -> dict[str, str]:
-    """Returns the versions that the package asks for, by the names of the packages.
+    """Returns the versions that the package asks for here, by the packages' names."""
+    pins = {}
+    for requirement in map(Requirement, read_requirements(extra)):
+        marker = requirement.marker
+        if marker and not marker.evaluate({"extra": extra}):
+            continue  # for another extra, or another kind of machine
+        if requirement.name == DISTRIBUTION:
+            for other in requirement.extras:
+                pins |= read_pins(other)
+        for pin in requirement.specifier:
+            pins[requirement.name] = pin.version
+    return pins
+
+
+def read_requirements(extra: str) -> list[str]:
+    """Returns what the package asks for, perhaps for more than this extra.
 
     In a clone, what pyproject.toml says now counts: what pip noted when it installed
     the clone may be older.
     """
-    project = Path(__file__).resolve().parents[1] / "pyproject.toml"
-    if project.is_file():
-        content = tomllib.loads(project.read_text())["project"]
-        lines = content["dependencies"]
-        if extra:
-            lines = lines + content["optional-dependencies"][extra]
-    else:
-        lines = read_requirements(extra)
-    found = (re.match(r"([\w.-]+)(?:\[\w+\])?==([\w.]+)", line) for line in lines)
-    return {match[1]: match[2] for match in found if match}
-
-
-def read_requirements(extra: str) -> list[str]:
-    """Returns what pip noted when it installed the package."""
+    if PROJECT.is_file():
+        content = tomllib.loads(PROJECT.read_text())["project"]
+        more = content["optional-dependencies"][extra] if extra else []
+        return content["dependencies"] + more
     try:
-        lines = metadata.requires(DISTRIBUTION) or []
+        return metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         return []
-    extras = [re.search(r"extra == ['\"](\w+)['\"]", line) for line in lines]
-    return [
-        line
-        for line, found in zip(lines, extras, strict=True)
-        if found is None or found[1] == extra
-    ]
 
 
 def find_version(name: str) -> str:

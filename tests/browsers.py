@@ -11,10 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+def find_chromium() -> str | None:
+    """Returns the path of the system's Chromium or Chrome, or of Playwright's own."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    with sync_playwright() as driver:
+        path = driver.chromium.executable_path
+        return path if Path(path).is_file() else None
+
+
+CHROMIUM = find_chromium()
 needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="There is no Chromium or Chrome on this machine."
+    CHROMIUM is None, reason="There is no browser here: sudo apt install chromium"
 )
 # No window, no sandbox of its own (containers have no right to one), and no talk with
 # the browser's maker.
@@ -27,6 +40,7 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+WIDTHS = (1280, 360)  # pixels: a desk's screen and a phone's
 MINUTE = 60_000  # milliseconds: a busy machine starts JupyterLab slowly
 
 
@@ -85,8 +99,6 @@ def read_address(server: subprocess.Popen) -> str:
 @contextlib.contextmanager
 def open_browser() -> Iterator:
     """Starts a browser; yields Playwright's object for it."""
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield browser
@@ -100,6 +112,15 @@ def open_page(browser, address: str, width: int = 1180, height: int = 900):
     page = context.new_page()
     page.goto(address)
     return page
+
+
+def require_accessible(browser, address: str, width: int) -> None:
+    """Fails if axe-core finds fault with a page, or it has to be scrolled sideways."""
+    page = open_page(browser, address, width)
+    result = Axe().run(page)
+    assert not result.violations_count, result.generate_report()
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    page.context.close()
 
 
 def choose_pictures(root: Path, private: Path) -> Path:

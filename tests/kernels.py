@@ -1,7 +1,6 @@
 """Runs code in kernels that are in sandboxes."""
 
 import asyncio
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,10 +15,19 @@ from courseai_helpers.grading.provisioner import (
     SandboxedKernelManager,
     SandboxProvisioner,
 )
+from courseai_helpers.grading.sandbox import SandboxError, find_bubblewrap
 
-needs_sandbox = pytest.mark.skipif(
-    shutil.which("bwrap") is None, reason="bubblewrap is not installed"
-)
+
+def explain_lack() -> str:
+    """Says why there is no bubblewrap here, if there is none."""
+    try:
+        find_bubblewrap()
+    except SandboxError as error:
+        return f"{error.reason}: {error.fix}"
+    return ""
+
+
+needs_sandbox = pytest.mark.skipif(bool(explain_lack()), reason=explain_lack())
 
 
 @dataclass

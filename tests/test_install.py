@@ -80,7 +80,7 @@ def test_every_dependency_is_pinned(project):
     extras = project["optional-dependencies"]
     for line in [*project["dependencies"], *sum(extras.values(), [])]:
         assert re.fullmatch(
-            r"[\w-]+(\[\w+\])?==[\w.]+|courseai-helpers\[\w+\]", line
+            r"[\w-]+(\[\w+\])?==[\w.]+(;.+)?|courseai-helpers\[\w+\]", line
         ), line
 
 

