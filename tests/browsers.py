@@ -17,17 +17,19 @@ from playwright.sync_api import sync_playwright
 
 def find_chromium() -> str | None:
     """Returns the path of the system's Chromium or Chrome, or of Playwright's own."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
     with sync_playwright() as driver:
-        path = driver.chromium.executable_path
-        return path if Path(path).is_file() else None
+        own = driver.chromium.executable_path
+    for name in ("chromium", "chromium-browser", "google-chrome", own):
+        # On Ubuntu there is a "chromium-browser" that only says how to install one.
+        if path := shutil.which(name):
+            if not subprocess.run([path, "--version"], capture_output=True).returncode:
+                return path
+    return None
 
 
 CHROMIUM = find_chromium()
 needs_browser = pytest.mark.skipif(
-    CHROMIUM is None, reason="There is no browser here: sudo apt install chromium"
+    CHROMIUM is None, reason="They need a browser: sudo apt install chromium"
 )
 # No window, no sandbox of its own (containers have no right to one), and no talk with
 # the browser's maker.

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -55,6 +56,11 @@ LONGEST = (
 )
 Run = Callable[..., subprocess.CompletedProcess]
 
+needs_root = pytest.mark.skipif(
+    not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("useradd")),
+    reason="They need root, who can be several users: sudo make test",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lets the longest files begin first."""
@@ -96,7 +102,12 @@ def show_table(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints what the tests have measured."""
+    """Prints what the tests have measured, and a line for each reason to skip some."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[-1] for report in skipped)
+    for reason, count in reasons.items():
+        reason = reason.removeprefix("Skipped: ")
+        terminalreporter.write_line(f"{count} tests were not run. {reason}")
     for report in sum(terminalreporter.stats.values(), []):
         if getattr(report, "when", "") == "call":
             for name, text in report.user_properties:

@@ -12,10 +12,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import needs_root
 from small_course import ASSIGNMENT, SOLUTIONS, make_course, run
-from users import call_as, make_users, needs_users, run_module_as
+from users import call_as, make_users, run_module_as
 
-pytestmark = needs_users
+pytestmark = needs_root
 
 TEACHER, ADA, BEN, EVE = "cai-prof", "cai-ada", "cai-ben", "cai-eve"
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"

@@ -12,7 +12,7 @@ from pathlib import Path
 import kernels
 import nbformat
 import pytest
-from conftest import copy_course, drop_figures
+from conftest import copy_course, drop_figures, needs_root
 from nbformat.v4 import new_code_cell, new_notebook
 from nbgrader.api import Gradebook
 from neighbor import HEADER, MARKER, NAME, be_neighbor, plant, watch
@@ -20,8 +20,7 @@ from small_course import ASSIGNMENT, SOLUTIONS, make_course, submit
 
 pytestmark = [
     kernels.needs_sandbox,
-    pytest.mark.skipif(os.geteuid() != 0, reason="Only root can be two users."),
-    pytest.mark.skipif(not shutil.which("useradd"), reason="Needs useradd."),
+    needs_root,
 ]
 
 COURSEAI = ["-m", "courseai_helpers.cli"]

@@ -15,6 +15,7 @@ import kernels
 import nbformat
 import pytest
 import sqlalchemy
+from conftest import needs_root
 from nbgrader.api import Gradebook
 from schedulers import start_cluster, use_certificate
 from small_course import (
@@ -323,7 +324,7 @@ def test_a_second_run_on_the_same_course_is_refused(course):
     assert "1 graded" in grade(course).stdout
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@needs_root
 def test_on_a_full_disk_nothing_is_lost_and_the_message_says_what_to_do(
     course, tmp_path
 ):

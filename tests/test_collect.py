@@ -14,17 +14,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 import pytest
+from conftest import needs_root
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lms_course import ASSIGNMENT, NOTEBOOK, make_course
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import ExchangeError
-from users import needs_users, start_as
+from users import start_as
 
 from courseai_helpers.grading import exchange, student_files
 from courseai_helpers.grading.student_files import Copied, copy_folder, open_folder
 
-pytestmark = needs_users
+pytestmark = needs_root
 
 # Two users that every machine has, for students, and a due date: see make_course.
 ADA, BEN = "daemon", "bin"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import kernels
 import pytest
+from conftest import needs_root
 from lms_course import make_course
 from small_course import run
 
@@ -16,9 +17,6 @@ from courseai_helpers import doctor, weights
 from courseai_helpers.cli import main
 from courseai_helpers.doctor import Finding
 
-needs_root = pytest.mark.skipif(
-    os.getuid() != 0, reason="Works as another user: needs root."
-)
 STATES = {"ok", "warning", "problem"}
 
 

@@ -30,17 +30,16 @@ from small_course import ASSIGNMENT, SOLUTIONS, make_course, read_points
 from test_bundle import list_secret_lines
 from users import make_users, run_as, run_program
 
-pytest.importorskip("jupyterhub", reason="The extra `hub` is not installed.")
 allowed = os.environ.get("CI") or os.environ.get("COURSEAI_CREATE_USERS")
 pytestmark = [
     kernels.needs_sandbox,
     pytest.mark.skipif(
         not (allowed and os.name == "posix" and os.getuid() == 0),
-        reason="Makes users: needs root, and COURSEAI_CREATE_USERS=1.",
+        reason="They make system users: as root, COURSEAI_CREATE_USERS=1 make test",
     ),
     pytest.mark.skipif(
         not (shutil.which("useradd") and shutil.which("npm")),
-        reason="Needs useradd, and npm for configurable-http-proxy.",
+        reason="They need npm and useradd: sudo apt install npm passwd",
     ),
 ]
 

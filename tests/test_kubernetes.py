@@ -244,7 +244,6 @@ def configure_login(values, login: str | None) -> Config:
 
 
 def test_only_those_who_are_named_get_in(values):
-    pytest.importorskip("jupyterhub")
     from jupyterhub.auth import DummyAuthenticator
 
     config = configure_login(copy.deepcopy(values), "generic-oauth")

@@ -6,7 +6,6 @@ what is pinned by hand.
 
 import json
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -102,19 +101,3 @@ def test_the_proxy_is_locked_with_all_that_it_needs(root):
         assert package["integrity"].startswith("sha512-"), name
         # The hash is what counts; an address would tie the lock to one registry.
         assert "resolved" not in package, name
-
-
-@pytest.mark.parametrize("extra", ("instructor", "test"))
-def test_make_installs_from_the_lock_and_nothing_else(root, extra, tmp_path):
-    target = f".venv/installed-{extra}"
-    said = subprocess.run(
-        ["make", "--dry-run", "--always-make", target],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    installs = [line for line in said.splitlines() if "pip install" in line]
-    assert all("--no-deps" in line for line in installs)
-    assert f"--require-hashes -r locks/{extra}.txt" in installs[0]
-    assert installs[1:] == [".venv/bin/pip install --no-deps --no-build-isolation -e ."]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import needs_root
 from local_server import serve
 from PIL import Image
 
@@ -16,10 +17,6 @@ from courseai_helpers import photo_cache
 from courseai_helpers.images import ImageError, load_image_from_url
 
 NEIGHBOUR = 4321  # the id of another user, who needs no name
-needs_neighbour = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0,
-    reason="only root can act as a neighbour as well",
-)
 
 
 def draw(color: str) -> bytes:
@@ -69,7 +66,7 @@ def see(url: str) -> tuple[int, int, int]:
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
-@needs_neighbour
+@needs_root
 @pytest.mark.parametrize("mode", [0o1777, 0o777])
 def test_a_picture_that_a_neighbour_planted_is_not_shown(cache, web, mode):
     url = web.add("/red", draw("red"))
@@ -80,7 +77,7 @@ def test_a_picture_that_a_neighbour_planted_is_not_shown(cache, web, mode):
     assert see(url) == RED and len(web.requests) == 1  # kept, and noted
 
 
-@needs_neighbour
+@needs_root
 def test_pictures_that_a_neighbour_swaps_are_fetched_anew(cache, web, monkeypatch):
     red, blue = web.add("/red", draw("red")), web.add("/blue", draw("blue"))
     cache.chmod(0o777)
@@ -100,7 +97,7 @@ def test_pictures_that_a_neighbour_swaps_are_fetched_anew(cache, web, monkeypatc
     assert (see(red), see(blue)) == (RED, BLUE) and len(web.requests) == 4
 
 
-@needs_neighbour
+@needs_root
 def test_a_cache_that_a_neighbour_made_in_our_way_is_not_believed(cache, web):
     url = web.add("/red", draw("red"))
     cache.rmdir()
@@ -111,7 +108,7 @@ def test_a_cache_that_a_neighbour_made_in_our_way_is_not_believed(cache, web):
     assert see(url) == RED
 
 
-@needs_neighbour
+@needs_root
 def test_a_cache_that_somebody_keeps_for_all_serves_all(cache, web, monkeypatch):
     url = web.add("/red", draw("red"))
     see(url)

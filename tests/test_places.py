@@ -5,25 +5,21 @@ environment are shown at other places; on the machine itself nothing changes.
 """
 
 import itertools
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import kernels
 import pytest
+from conftest import needs_root
 
 from courseai_helpers.grading import mounts
 from courseai_helpers.grading.sandbox import SandboxError, require_hidden
 
 pytestmark = [
     kernels.needs_sandbox,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or shutil.which("setpriv") is None,
-        reason="needs root, who may mount and become another user, and setpriv",
-    ),
+    needs_root,
 ]
 
 CLOSED = "closed to all but root"

@@ -3,14 +3,11 @@
 import contextlib
 import os
 import pwd
-import shutil
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 # A Python in root's own home can't be run by others. In a view of its own a command
 # sees just the Python there, and everybody may enter; what the machine has stays.
@@ -25,10 +22,6 @@ umount "$held" && rmdir "$held"
 shift 2
 exec "$@"
 """
-needs_users = pytest.mark.skipif(
-    not (os.name == "posix" and os.geteuid() == 0 and shutil.which("useradd")),
-    reason="Only root can be several users, and needs useradd to make them.",
-)
 
 
 @contextlib.contextmanager

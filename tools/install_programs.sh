@@ -1,0 +1,47 @@
+#!/bin/sh
+# Brings the programs that the tests need beside Python, git and make: as root on Debian
+# and Ubuntu from their packages, and a browser from Playwright where there is none. What
+# is missing then is a failure in CI; elsewhere the tests say what they could not do.
+set -u
+cd "$(dirname "$0")/.."
+
+has() {
+    for program; do command -v "$program" >/dev/null && return; done
+    return 1
+}
+
+has_browser() {
+    has chromium chromium-browser google-chrome ||
+        ls "${PLAYWRIGHT_BROWSERS_PATH:-$HOME/.cache/ms-playwright}"/chromium-*/*/chrome
+} >/dev/null 2>&1
+
+# The packages of what is missing. Debian splits the first off from Python.
+list_missing() {
+    python3 -c "import ensurepip, venv" 2>/dev/null || echo python3-venv
+    has make || echo make
+    has git || echo git
+    has openssl || echo openssl
+    has npm || echo nodejs npm
+    has useradd || echo passwd
+    has_browser || echo chromium
+}
+
+install() {
+    for package; do
+        DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes "$package"
+    done
+}
+
+if [ "$(id -u)" = 0 ] && has apt-get && [ -n "$(list_missing)" ]; then
+    apt-get -qq update && install $(list_missing)
+fi
+# On Ubuntu the package is a snap, which servers and containers can't run.
+if ! has_browser && [ -x .venv/bin/playwright ]; then
+    dependencies=
+    [ "$(id -u)" = 0 ] && has apt-get && dependencies=--with-deps
+    .venv/bin/playwright install --no-shell $dependencies chromium
+fi
+if [ -n "${CI:-}" ] && [ -n "$(list_missing)" ]; then
+    echo "Missing, and could not be installed:" $(list_missing) >&2
+    exit 1
+fi
