@@ -2,13 +2,13 @@
 
 from importlib.util import find_spec
 
+grading = "courseai_helpers.grading"
+
 c = get_config()  # noqa: F821 - nbgrader puts it there
 
 # No file's name and no message of a student's commands the terminal that shows the log.
 c.NbGrader.logging_config = {
-    "formatters": {
-        "console": {"class": "courseai_helpers.grading.logs.PrintableFormatter"}
-    }
+    "formatters": {"console": {"class": f"{grading}.sanitize.logs.PrintableFormatter"}}
 }
 
 # Names the course in the exchange and in the gradebook.
@@ -78,15 +78,15 @@ c.ExecutePreprocessor.store_widget_state = False
 
 # Whatever saved or damaged a notebook, and whatever lies beside it: what can be read is
 # graded, and the rest is that student's own trouble.
-c.Autograde.exporter_class = "courseai_helpers.grading.submissions.SubmissionExporter"
+c.Autograde.exporter_class = f"{grading}.submissions.notebook.SubmissionExporter"
 c.Autograde.pre_convert_hook = (
-    "courseai_helpers.grading.submissions.refuse_what_stops_nbgrader"
+    f"{grading}.submissions.notebook.refuse_what_stops_nbgrader"
 )
 
 # A lost, copied or edited test cell must not cost points, nor a student's slip the run:
 # submissions are repaired first. The others are nbgrader's own, in its own order.
 c.Autograde.sanitize_preprocessors = [
-    "courseai_helpers.grading.repair.RepairSubmission",
+    f"{grading}.steps.repair.RepairSubmission",
     "nbgrader.preprocessors.ClearOutput",
     "nbgrader.preprocessors.DeduplicateIds",
     "nbgrader.preprocessors.OverwriteKernelspec",
@@ -97,33 +97,33 @@ c.Autograde.sanitize_preprocessors = [
 # Student code is not to be trusted: it runs in a sandbox, in a kernel that is forked
 # from a warm process. The others are nbgrader's own, in its own order.
 c.Autograde.autograde_preprocessors = [
-    "courseai_helpers.grading.execute.SandboxedExecute",
-    "courseai_helpers.grading.outcome.KeepOutcome",
+    f"{grading}.steps.execute.SandboxedExecute",
+    f"{grading}.steps.outcome.KeepOutcome",
     "nbgrader.preprocessors.IgnorePattern",
     "nbconvert.preprocessors.ClearMetadataPreprocessor",
     "nbgrader.preprocessors.LimitOutput",
     "nbgrader.preprocessors.SaveAutoGrades",
     "nbgrader.preprocessors.AssignLatePenalties",
-    "courseai_helpers.grading.harmless.HarmlessNotebook",
+    f"{grading}.sanitize.notebook.HarmlessNotebook",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # The Formgrader shows what students wrote on a page that may do all that an instructor
 # may: nothing of it may run there.
-c.HTMLExporter.preprocessors = ["courseai_helpers.grading.harmless.HarmlessNotebook"]
+c.HTMLExporter.preprocessors = [f"{grading}.sanitize.notebook.HarmlessNotebook"]
 c.HTMLExporter.filters = {
-    "markdown2html": "courseai_helpers.grading.cleaning.render_markdown",
-    "clean_html": "courseai_helpers.grading.cleaning.clean_html",
+    "markdown2html": f"{grading}.sanitize.html.render_markdown",
+    "clean_html": f"{grading}.sanitize.html.clean_html",
 }
 c.HTMLExporter.sanitize_html = True
 
 # A page with score and message per property, in which nothing of a submission can run.
-c.GenerateFeedback.exporter_class = "courseai_helpers.grading.feedback.FeedbackExporter"
+c.GenerateFeedback.exporter_class = f"{grading}.steps.feedback.FeedbackExporter"
 
 # Students write to the exchange: what they hand in is theirs, and no link is followed.
 # On a cluster ngshare takes the exchange's place, and the site names its classes.
 if not find_spec("ngshare_exchange"):
-    place = "courseai_helpers.grading.exchange"
+    place = f"{grading}.exchange"
     c.ExchangeFactory.collect = f"{place}.ExchangeCollect"
     c.ExchangeFactory.list = f"{place}.ExchangeList"
     c.ExchangeFactory.release_assignment = f"{place}.ExchangeReleaseAssignment"

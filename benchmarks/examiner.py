@@ -19,8 +19,9 @@ from pathlib import Path
 
 import nbformat
 
-from courseai_helpers.grading import warm
-from courseai_helpers.grading.execute import CAUSES, SandboxedExecute
+from courseai_helpers.grading.sandbox import forkserver_client
+from courseai_helpers.grading.steps.execute import SandboxedExecute
+from courseai_helpers.grading.steps.failures import CAUSES
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "source/visualizing_features/visualizing_features.ipynb"
@@ -58,9 +59,9 @@ def grade(kind: type[SandboxedExecute]) -> tuple[float, float]:
 
 def read_cpu() -> float:
     """Returns the CPU seconds of the forkserver and of the kernels that have ended."""
-    if warm._server is None:
+    if forkserver_client._server is None:
         return 0.0
-    path = Path("/proc", str(warm._server[1].pid), "stat")
+    path = Path("/proc", str(forkserver_client._server[1].pid), "stat")
     fields = path.read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 

@@ -39,7 +39,10 @@ from pathlib import Path
 import nbformat
 from nbgrader.api import Gradebook
 
-from courseai_helpers.grading.course import copy_source, run_nbgrader
+from courseai_helpers.grading.authoring.nbgrader_commands import (
+    copy_source,
+    run_nbgrader,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSIGNMENT = "visualizing_features"
@@ -276,7 +279,7 @@ def execute_floor(course: Path) -> None:
     """Does so, in that process."""
     import importlib
 
-    from courseai_helpers.grading.forkserver import MODULES
+    from courseai_helpers.grading.sandbox.forkserver import MODULES
 
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for module in MODULES:

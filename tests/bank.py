@@ -183,7 +183,12 @@ def run_entry_examined(
     code: str, tests: dict[str, str], namespace: dict, report
 ) -> None:
     """Does the same, but with the answer in one process and the tests in another."""
-    from courseai_helpers.grading import lesson_state, serving, stand_ins, transport
+    from courseai_helpers.grading.examiner import (
+        lesson_state,
+        proxies,
+        student_side,
+        wire,
+    )
 
     sys.stdout = sys.stderr = open(os.devnull, "w")
     sys.stdin = open(os.devnull)
@@ -195,12 +200,12 @@ def run_entry_examined(
         lesson, kept = lesson_state.Lesson(namespace), {}
         lesson.keep(lesson_state.list_names(setup))
         run_cell("answer", code, namespace, report)
-        with contextlib.suppress(transport.TransportError):
+        with contextlib.suppress(wire.TransportError):
             while True:
-                serving.answer(theirs, lesson, kept)
+                student_side.answer(theirs, lesson, kept)
         os._exit(0)
     theirs.close()
-    stand_ins.connect(stand_ins.Line(ours), namespace, list(EXERCISES), setup)
+    proxies.connect(proxies.Line(ours), namespace, list(EXERCISES), setup)
     for name, source in tests.items():
         run_cell(name, source, namespace, report)
     report.close()

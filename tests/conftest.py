@@ -129,7 +129,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     Takes the working directory, the module's name and its arguments, and the Python to
     use; returns the finished process with all that it printed in `stdout`.
     """
-    from courseai_helpers.grading.course import make_environment
+    from courseai_helpers.grading.authoring.nbgrader_commands import make_environment
 
     environment = make_environment(tmp_path_factory.mktemp("private"))
 

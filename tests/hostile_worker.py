@@ -12,11 +12,11 @@ from pathlib import Path
 
 from distributed import get_worker
 
-from courseai_helpers.grading import executing
+from courseai_helpers.grading.cluster import execution
 
 ATTACKS = {}
 # Dask loads this module twice.
-honest = vars(executing).setdefault("honest", executing.answer_packed)
+honest = vars(execution).setdefault("honest", execution.answer_packed)
 
 
 class Bomb:
@@ -187,4 +187,4 @@ def answer_packed(packed: bytes) -> object:
     return ATTACKS[found[1].decode()](reply)
 
 
-executing.answer_packed = answer_packed
+execution.answer_packed = answer_packed

@@ -11,11 +11,11 @@ import psutil
 import pytest
 from jupyter_client import AsyncKernelManager
 
-from courseai_helpers.grading.provisioner import (
+from courseai_helpers.grading.sandbox.bubblewrap import SandboxError, find_bubblewrap
+from courseai_helpers.grading.sandbox.provisioner import (
     SandboxedKernelManager,
     SandboxProvisioner,
 )
-from courseai_helpers.grading.sandbox import SandboxError, find_bubblewrap
 
 
 def explain_lack() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from courseai_helpers.grading import scheduling
+from courseai_helpers.grading.cluster import scheduling
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 NAMES = ("CA_FILE", "SCHEDULER__CERT", "WORKER__CERT", "CLIENT__CERT")

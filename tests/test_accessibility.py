@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import ASSIGNMENT
 
-from courseai_helpers.heatmaps import HEAT_MAP
-from courseai_helpers.plots import ACTIVATION_MAP
+from courseai_helpers.plots.grids import ACTIVATION_MAP
+from courseai_helpers.plots.heatmaps import HEAT_MAP
 
 MIN_WORDS = 5
 # Linear RGB to the response of long, middle and short cones, and what a reader without

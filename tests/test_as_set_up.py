@@ -9,7 +9,8 @@ from bank import prepare, read_cells
 from right_work import EXPERIMENTS
 from torch import nn
 
-from courseai_helpers.as_set_up import note_network, require_setup
+from courseai_helpers.testing import require_setup
+from courseai_helpers.testing.setup import note_network
 
 IMAGE = torch.zeros(1, 3, 224, 224)
 HIDDEN = re.compile(r"^### BEGIN HIDDEN.*?^### END HIDDEN TESTS", re.M | re.S)

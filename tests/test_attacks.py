@@ -33,7 +33,7 @@ from hostile_course import (
     submit_all,
 )
 
-from courseai_helpers.grading.examiner import is_test
+from courseai_helpers.grading.examiner.kernel import is_test
 
 pytestmark = kernels.needs_sandbox
 

@@ -24,7 +24,7 @@ from lms_course import ASSIGNMENT, NOTEBOOK, add_student, make_course, make_note
 from lms_course import open_gradebook as open_course
 
 from courseai_helpers.cli import main
-from courseai_helpers.grading.lms.archives import unpack
+from courseai_helpers.grading.uploads.archives import unpack
 
 STORED, DEFLATE, BZIP2, LZMA = (
     zipfile.ZIP_STORED,

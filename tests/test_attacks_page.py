@@ -36,8 +36,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from nbgrader.api import Gradebook
 from small_course import ASSIGNMENT
 
-from courseai_helpers.grading.course import make_environment
-from courseai_helpers.printing import is_command
+from courseai_helpers._common.printing import is_command
+from courseai_helpers.grading.authoring.nbgrader_commands import make_environment
 
 pytestmark = [browsers.needs_browser, kernels.needs_sandbox]
 

@@ -23,7 +23,7 @@ HOSTILE = Path(__file__).with_name("hostile_worker.py")
 ATTACKS = re.findall(r"@attack\ndef (\w+)", HOSTILE.read_text())
 # What makes no promise: these bring a result, which says what it may.
 TAKEN = {"an_event", "odd_outputs"}
-GRADER = ("courseai_helpers.cli", "courseai_helpers.grading.courier")
+GRADER = ("courseai_helpers.cli", "courseai_helpers.grading.cluster.courier")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from small_course import (
     submit,
 )
 
-from courseai_helpers.grading.ledger import Entry, create_table, read_entries
+from courseai_helpers.grading.gradebook.ledger import Entry, create_table, read_entries
 
 pytestmark = kernels.needs_sandbox
 
@@ -37,8 +37,9 @@ SAMPLE = 9  # one of so many of those is graded in the default run
 SANITISE = f"""
 import json
 from pathlib import Path
-from courseai_helpers.grading.run import prepare, choose, create_table
-from courseai_helpers.grading.folders import SubmissionError
+from courseai_helpers.grading.classrun.run import prepare, choose
+from courseai_helpers.grading.gradebook.ledger import create_table
+from courseai_helpers.grading.submissions.folders import SubmissionError
 
 run = prepare(Path.cwd(), {ASSIGNMENT!r}, sandbox=True)
 create_table(run.engine)

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers.checks import (
+from courseai_helpers.testing import (
     describe,
     difference,
     is_number,
+    observe,
     paper_image,
     paper_net,
 )
-from courseai_helpers.observing import observe
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from conftest import ASSIGNMENT, copy_course
 from PIL import Image
 from playwright import sync_api as playwright
 
-from courseai_helpers.grading.course import make_environment
-from courseai_helpers.grading.demo import MISTAKEN, fill_in, read_answers
+from courseai_helpers.grading.authoring.demo import MISTAKEN, fill_in, read_answers
+from courseai_helpers.grading.authoring.nbgrader_commands import make_environment
 
 pytestmark = [browsers.needs_browser, kernels.needs_sandbox]
 

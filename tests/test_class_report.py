@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small_course import ASSIGNMENT, TESTS, make_course, run, submit
 
-from courseai_helpers.grading.items import analyse_items
-from courseai_helpers.grading.ledger import Entry
+from courseai_helpers.grading.gradebook.ledger import Entry
 from courseai_helpers.grading.lms.tables import write_table
-from courseai_helpers.grading.report import ClassResults, make_page, make_rows
+from courseai_helpers.grading.report.items import analyse_items
+from courseai_helpers.grading.report.page import ClassResults, make_page, make_rows
 
 
 @pytest.fixture

@@ -29,12 +29,12 @@ from small_course import (
     submit,
 )
 
-from courseai_helpers.grading import run as run_module
-from courseai_helpers.grading import workers
-from courseai_helpers.grading.causes import CAUSES
-from courseai_helpers.grading.executing import Executions, Submission
-from courseai_helpers.grading.ledger import hold_course
-from courseai_helpers.grading.sandbox import SandboxError
+from courseai_helpers.grading.classrun import run as run_module
+from courseai_helpers.grading.cluster import workers
+from courseai_helpers.grading.cluster.execution import Executions, Submission
+from courseai_helpers.grading.gradebook.ledger import hold_course
+from courseai_helpers.grading.sandbox.bubblewrap import SandboxError
+from courseai_helpers.grading.steps.failures import CAUSES
 
 pytestmark = kernels.needs_sandbox
 
@@ -189,7 +189,7 @@ def test_a_crash_of_the_student_s_code_is_not_tried_again(course, grade_here):
 
 DIE_ONCE = """
 import os, pathlib, signal
-from courseai_helpers.grading import executing
+from courseai_helpers.grading.cluster import execution as executing
 died = pathlib.Path("died")
 answer = vars(executing).setdefault("answer", executing.answer_packed)  # loaded twice
 def answer_packed(submission):
@@ -413,7 +413,7 @@ def test_the_number_of_jobs_is_a_number(course, number):
 def test_who_grades_never_speaks_dask():
     code = (
         "import sys\n"
-        "import courseai_helpers.grading.run\n"
+        "import courseai_helpers.grading.classrun.run\n"
         "assert not {'dask', 'distributed'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

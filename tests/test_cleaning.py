@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from nbconvert.filters import markdown2html
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from courseai_helpers.grading.cleaning import (
+from courseai_helpers.grading.sanitize.html import (
     ATTRIBUTES,
     TAGS,
     clean_html,
     disarm_markdown,
     render_markdown,
 )
-from courseai_helpers.grading.harmless import HarmlessNotebook
+from courseai_helpers.grading.sanitize.notebook import HarmlessNotebook
 
 RED = draw("red")
 PARTS = [

@@ -22,8 +22,13 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import ExchangeError
 from users import start_as
 
-from courseai_helpers.grading import exchange, student_files
-from courseai_helpers.grading.student_files import Copied, copy_folder, open_folder
+from courseai_helpers.grading import exchange
+from courseai_helpers.grading.submissions import safe_files
+from courseai_helpers.grading.submissions.safe_files import (
+    Copied,
+    copy_folder,
+    open_folder,
+)
 
 pytestmark = needs_root
 
@@ -170,7 +175,7 @@ def test_a_time_that_was_collected_and_can_not_be_read_stops_nobody(course, coll
 def test_what_exceeds_a_limit_is_left_out_and_the_notebook_is_not(
     course, collect, monkeypatch
 ):
-    monkeypatch.setattr(student_files, "MAX_FILES", 20)
+    monkeypatch.setattr(safe_files, "MAX_FILES", 20)
     folder = hand_in(course, ADA, IN_TIME, "work")
     for number in range(12):
         (folder / f"{number}.txt").write_text("x" * 40_000)
@@ -304,7 +309,7 @@ def test_a_file_that_grows_while_it_is_read_ends_at_the_limit(
     path = shared / "theirs" / "log"
     path.write_bytes(b"x" * 1000)
     own(shared / "theirs", ADA)
-    read_blocks = student_files.read_blocks
+    read_blocks = safe_files.read_blocks
 
     def grow(file):
         for block in read_blocks(file):
@@ -312,7 +317,7 @@ def test_a_file_that_grows_while_it_is_read_ends_at_the_limit(
                 more.write(block * 2)
             yield block
 
-    monkeypatch.setattr(student_files, "read_blocks", grow)
+    monkeypatch.setattr(safe_files, "read_blocks", grow)
     copied = copy(shared / "theirs", tmp_path / "copy", limit=10**7)
     assert copied.bytes == 0 and not list((tmp_path / "copy").iterdir())
     assert any("It grew over a limit" in reason for reason in copied.left_out)

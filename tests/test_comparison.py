@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers import comparison
-from courseai_helpers.comparison import compute_other_heatmaps
-from courseai_helpers.measures import (
+from courseai_helpers.explain import (
+    compute_other_heatmaps,
     correlate_ranks,
+    methods,
     randomize_layers,
     score_deletion_insertion,
 )
@@ -101,7 +101,7 @@ def test_the_methods_leave_the_model_and_stderr_as_they_were(model, image, capfd
 def test_without_the_extra_one_sentence_says_what_to_install(
     model, image, capsys, monkeypatch
 ):
-    monkeypatch.setattr(comparison.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(methods.importlib.util, "find_spec", lambda name: None)
     assert compute_other_heatmaps(model, image, 0) == {}
     said = capsys.readouterr()
     assert 'need captum and torchcam. To see them, run pip install -e ".[methods]"' in (

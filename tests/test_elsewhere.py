@@ -18,9 +18,9 @@ from conftest import ASSIGNMENT
 from small_course import ASSIGNMENT as SMALL
 from small_course import SOLUTIONS, make_course, read_points, run
 
-from courseai_helpers.grading.demo import fill_in, read_answers
-from courseai_helpers.grading.originals import Original
-from courseai_helpers.grading.repair import repair
+from courseai_helpers.grading.authoring.demo import fill_in, read_answers
+from courseai_helpers.grading.steps.repair import repair
+from courseai_helpers.grading.submissions.originals import Original
 
 NOTEBOOK = f"{ASSIGNMENT}/{ASSIGNMENT}.ipynb"
 COLAB = "import sys, types\nsys.modules['google.colab'] = types.ModuleType('colab')\n"

@@ -8,10 +8,10 @@ from kernels import needs_sandbox
 from nbformat.v4 import new_code_cell, new_notebook
 from small_course import make_cell
 
-from courseai_helpers.grading.causes import CAUSES
-from courseai_helpers.grading.course import CourseError
-from courseai_helpers.grading.examiner import compute_salt
-from courseai_helpers.grading.execute import SandboxedExecute
+from courseai_helpers._common.errors import CourseError
+from courseai_helpers.grading.examiner.kernel import compute_salt
+from courseai_helpers.grading.steps.execute import SandboxedExecute
+from courseai_helpers.grading.steps.failures import CAUSES
 
 pytestmark = needs_sandbox
 
@@ -192,7 +192,7 @@ def test_a_new_kernel_that_cannot_be_started_is_said_to_be_the_reason(
 def test_a_cell_that_keeps_the_kernel_from_listening_is_not_run_again(tmp_path):
     trap = """
     import os
-    from courseai_helpers.grading import serving
+    from courseai_helpers.grading.examiner import student_side as serving
     serving.listen = lambda: os._exit(1)
     """.replace("\n    ", "\n")
     _, causes = run(

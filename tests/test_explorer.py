@@ -18,8 +18,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from torch import nn
 
-from courseai_helpers.asking import Inquiry, UnansweredError
 from courseai_helpers.explorer import explore
+from courseai_helpers.explorer.session import Inquiry, UnansweredError
 from courseai_helpers.images import crop_seen, load_photo, preprocess
 from courseai_helpers.models import Prediction
 from courseai_helpers.reference import visualizing_features as lesson
@@ -355,7 +355,7 @@ def test_a_choice_made_during_a_reset_is_kept(model):
 def test_after_a_failure_the_controls_still_work(explorer, monkeypatch):
     c = explorer.controls
     with monkeypatch.context() as patch, pytest.raises(MemoryError):
-        patch.setattr("courseai_helpers.explorer.draw_heatmap", fail_for_memory)
+        patch.setattr("courseai_helpers.explorer.app.draw_heatmap", fail_for_memory)
         c.opacity.value = 10
     c.layer.value = "conv1"
     assert "Grad-CAM at conv1" in read_words(explorer)

@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 from playwright import sync_api as playwright
 
-from courseai_helpers.grading.course import make_environment
+from courseai_helpers.grading.authoring.nbgrader_commands import make_environment
 
 pytestmark = browsers.needs_browser
 

@@ -11,7 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from small_course import ASSIGNMENT, SOLUTIONS, TESTS, make_course, run, submit
 
-from courseai_helpers.grading.feedback import list_exercises
+from courseai_helpers.grading.steps.feedback import list_exercises
 
 pytestmark = kernels.needs_sandbox
 

@@ -11,8 +11,10 @@ import pytest
 from local_server import find_closed_port, serve
 from PIL import Image
 
-from courseai_helpers import downloads, gallery, photo_cache, photos, storage, weights
+from courseai_helpers._common import files, http
 from courseai_helpers.cli import main
+from courseai_helpers.images import gallery, photo_cache, photos
+from courseai_helpers.models import weights
 
 WEIGHTS = b"weights that stand for the published ones" * 1000
 
@@ -29,7 +31,7 @@ def web(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv("COURSEAI_OFFLINE", raising=False)
-    monkeypatch.setattr(downloads, "_silent_since", {})
+    monkeypatch.setattr(http, "_silent_since", {})
     digest = hashlib.sha256(WEIGHTS).hexdigest()
     monkeypatch.setattr(weights, "WEIGHTS_SHA256", digest)
     move_to(tmp_path / "first", monkeypatch)
@@ -140,7 +142,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half(
     def fail(source, target):
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
-    monkeypatch.setattr(storage.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     assert main(["fetch"]) == 1
     error = capsys.readouterr().err
     assert "No space left on device" in error and "Make room there" in error

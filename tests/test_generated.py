@@ -7,7 +7,7 @@ import pytest
 from conftest import ASSIGNMENT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from courseai_helpers.grading.build import compare_files, find_trouble
+from courseai_helpers.grading.authoring.build import compare_files, find_trouble
 
 POINTS = {
     "normalize_filters": 2,

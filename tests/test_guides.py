@@ -12,7 +12,7 @@ import pytest
 from conftest import ASSIGNMENT, copy_course, drop_figures
 from kernels import needs_sandbox
 
-from courseai_helpers.grading.demo import fill_in, read_answers
+from courseai_helpers.grading.authoring.demo import fill_in, read_answers
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))

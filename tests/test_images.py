@@ -17,7 +17,7 @@ from local_server import LocalServer, find_closed_port, serve
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 
-from courseai_helpers import downloads, photos
+from courseai_helpers._common import http
 from courseai_helpers.images import (
     GALLERY,
     ImageError,
@@ -26,6 +26,7 @@ from courseai_helpers.images import (
     load_image,
     load_image_from_url,
     load_photo,
+    photos,
     preprocess,
 )
 
@@ -40,7 +41,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "notes"))
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv("COURSEAI_OFFLINE", raising=False)
-    monkeypatch.setattr(downloads, "_silent_since", {})
+    monkeypatch.setattr(http, "_silent_since", {})
     photos._tell_not_kept.cache_clear()
     return tmp_path / "cache"
 
@@ -469,13 +470,13 @@ def test_a_file_that_is_too_large_is_not_fetched(
 def test_a_silent_host_is_given_up_soon_and_then_left_alone(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(http, "ANSWER_SECONDS", 0.2)
     url = server.add_answer("/photo.png", lambda handler: server.released.wait())
     for _ in range(2):
         with pytest.raises(ImageError, match="127.0.0.1 does not answer. Try again in"):
             load_image_from_url(url)
     assert len(server.requests) == 1
-    monkeypatch.setattr(downloads, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(http, "REST_SECONDS", 0.0)
     server.add("/photo.png", encode(draw_photo()))
     assert load_image_from_url(url).size == (320, 200)
 
@@ -493,9 +494,9 @@ def test_a_download_that_stalls_or_crawls_is_given_up(
         handler.send_response(200)
         handler.end_headers()
         while not server.released.wait(0.01):
-            handler.wfile.write(bytes(downloads.CHUNK_BYTES))
+            handler.wfile.write(bytes(http.CHUNK_BYTES))
 
-    monkeypatch.setattr(downloads, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(http, "READ_SECONDS", 0.2)
     with pytest.raises(ImageError, match="connection to 127.0.0.1 failed or broke off"):
         load_image_from_url(server.add_answer("/stall", stall))
     monkeypatch.setattr(photos, "MAX_SECONDS", 0.1)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from courseai_helpers.cli import explain_missing, make_parser
+from courseai_helpers.cli.main import explain_missing, make_parser
 
 
 @pytest.fixture(scope="module")

@@ -3,34 +3,34 @@
 import kernels
 import pytest
 
-from courseai_helpers.grading import keeper
-from courseai_helpers.grading.causes import classify_death
-from courseai_helpers.grading.sandbox import Limits
+from courseai_helpers.grading.sandbox import supervisor
+from courseai_helpers.grading.sandbox.bubblewrap import Limits
+from courseai_helpers.grading.steps.failures import classify_death
 
 
 @pytest.fixture
-def usage(monkeypatch) -> keeper.Usage:
+def usage(monkeypatch) -> supervisor.Usage:
     """What the kernel is said to use."""
-    usage = keeper.Usage()
-    monkeypatch.setattr(keeper, "measure_usage", lambda: usage)
-    monkeypatch.setattr(keeper, "measure_hidden_memory", lambda: 0)
-    monkeypatch.setattr(keeper, "measure_private_memory", lambda: usage.resident)
+    usage = supervisor.Usage()
+    monkeypatch.setattr(supervisor, "measure_usage", lambda: usage)
+    monkeypatch.setattr(supervisor, "measure_hidden_memory", lambda: 0)
+    monkeypatch.setattr(supervisor, "measure_private_memory", lambda: usage.resident)
     return usage
 
 
 def test_output_that_has_filled_the_memory_is_called_output(usage):
     limits = Limits(memory=2**29)
     usage.resident = 2**30
-    flood = keeper.find_excess(limits, 0.0, keeper.MAX_OUTPUT + 1)
+    flood = supervisor.find_excess(limits, 0.0, supervisor.MAX_OUTPUT + 1)
     assert "put out more than 64 MiB" in flood
     assert classify_death({"cause": flood, "status": -9}).cause == "output flood"
 
 
 def test_memory_filled_by_something_else_is_called_memory(usage):
     limits = Limits(memory=2**29)
-    assert keeper.find_excess(limits, 0.0, 5 * 2**20) is None
+    assert supervisor.find_excess(limits, 0.0, 5 * 2**20) is None
     usage.resident = 2**30
-    excess = keeper.find_excess(limits, 0.0, 5 * 2**20)
+    excess = supervisor.find_excess(limits, 0.0, 5 * 2**20)
     assert classify_death({"cause": excess, "status": -9}).cause == "out of memory"
 
 

@@ -22,7 +22,7 @@ from lms_course import (
 from small_course import run
 
 from courseai_helpers.cli import main
-from courseai_helpers.grading.reading import NotebookError, read_notebook
+from courseai_helpers.grading.submissions.reading import NotebookError, read_notebook
 
 EARLY = datetime(2026, 10, 31, 10, 0, 0)  # before the assignment is due, in UTC
 LATE = datetime(2026, 11, 2, 10, 0, 0)
@@ -340,12 +340,12 @@ def test_a_time_in_utc_within_the_archive_is_preferred(course):
 def test_what_can_not_be_written_is_said_and_leaves_nothing_half(
     course, capsys, monkeypatch
 ):
-    from courseai_helpers.grading.lms import import_submissions
+    from courseai_helpers.grading.uploads import submissions
 
     def fail(found, destination):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(import_submissions, "copy", fail)
+    monkeypatch.setattr(submissions, "copy", fail)
     assert import_files({f"ada/{NOTEBOOK}": make_notebook("a")}) == 1
     assert "ada can't be written (No space left" in capsys.readouterr().err
     assert not Path("submitted").exists() and not Path(".importing").exists()

@@ -13,16 +13,17 @@ import torchvision
 from local_server import LocalServer, find_closed_port, serve
 from torchvision.models import ResNet18_Weights
 
-from courseai_helpers import downloads, weights
+from courseai_helpers._common import http
 from courseai_helpers.models import (
     Prediction,
     WeightsError,
     choose_device,
     class_names,
     load_resnet18,
+    load_stand_in,
     predict_top_k,
+    weights,
 )
-from courseai_helpers.stand_in import load_stand_in
 
 NAME = "resnet18-f37072fd.pth"
 
@@ -53,7 +54,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published) -> Path:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv("COURSEAI_OFFLINE", raising=False)
     monkeypatch.delenv("COURSEAI_WEIGHTS", raising=False)
-    monkeypatch.setattr(downloads, "_silent_since", {})
+    monkeypatch.setattr(http, "_silent_since", {})
     digest = hashlib.sha256(published[1]).hexdigest()
     monkeypatch.setattr(weights, "WEIGHTS_SHA256", digest)
     return tmp_path / "hub" / "checkpoints" / NAME
@@ -154,7 +155,7 @@ def test_without_a_network_the_stand_in_is_used_with_a_notice(no_network, capsys
 def test_a_silent_host_does_not_hold_up_the_lesson(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch, capsys
 ):
-    monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(http, "ANSWER_SECONDS", 0.2)
     server.add_answer(f"/models/{NAME}", lambda handler: server.released.wait())
     assert is_stand_in(load_resnet18())
     assert "127.0.0.1 does not answer" in capsys.readouterr().out

@@ -14,9 +14,13 @@ import pytest
 from conftest import ASSIGNMENT, copy_course
 from nbgrader.api import Gradebook
 
-from courseai_helpers.grading.causes import AUDIT
-from courseai_helpers.grading.demo import choose_sandbox, fill_in, plan_submissions
-from courseai_helpers.grading.gradebook import Score, read_scores
+from courseai_helpers.grading.authoring.demo import (
+    choose_sandbox,
+    fill_in,
+    plan_submissions,
+)
+from courseai_helpers.grading.gradebook.scores import Score, read_scores
+from courseai_helpers.grading.steps.failures import AUDIT
 
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 STUDENTS = ("fully-right", "partly-right", "blank")

@@ -8,7 +8,7 @@ import pytest
 from conftest import ASSIGNMENT
 from nbclient import NotebookClient
 
-from courseai_helpers.grading.build import VOLATILE, find_trouble
+from courseai_helpers.grading.authoring.build import VOLATILE, find_trouble
 
 SECONDS = 60
 

@@ -4,7 +4,7 @@ import nbformat
 from local_server import serve
 from nbclient import NotebookClient
 
-from courseai_helpers.notices import show_notice
+from courseai_helpers._common.notices import show_notice
 
 
 def test_outside_a_notebook_a_notice_is_printed(capfd):
@@ -14,7 +14,7 @@ def test_outside_a_notebook_a_notice_is_printed(capfd):
 
 def test_in_a_notebook_a_notice_is_a_note_for_screen_readers_too():
     cell = nbformat.v4.new_code_cell(
-        "from courseai_helpers.notices import show_notice\nshow_notice('a < b')"
+        "from courseai_helpers._common.notices import show_notice\nshow_notice('a < b')"
     )
     (output,) = run_cell(cell)
     assert output.output_type == "display_data"
@@ -29,7 +29,7 @@ def test_in_a_notebook_trouble_leaves_nothing_on_stderr():
         cell = nbformat.v4.new_code_cell(
             "import os\n"
             "del os.environ['COURSEAI_OFFLINE']\n"
-            "from courseai_helpers import weights\n"
+            "from courseai_helpers.models import weights\n"
             "from courseai_helpers.images import ImageError, load_image, load_photo\n"
             f"weights.WEIGHTS_URL = {url!r}\n"
             "weights.load_resnet18()\n"

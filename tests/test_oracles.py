@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from courseai_helpers.grading import oracles
+from courseai_helpers.grading.examiner import oracles
 
 
 def head_of(net: torch.nn.Sequential) -> torch.nn.Sequential:

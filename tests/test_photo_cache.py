@@ -13,8 +13,7 @@ from conftest import needs_root
 from local_server import serve
 from PIL import Image
 
-from courseai_helpers import photo_cache
-from courseai_helpers.images import ImageError, load_image_from_url
+from courseai_helpers.images import ImageError, load_image_from_url, photo_cache
 
 NEIGHBOUR = 4321  # the id of another user, who needs no name
 

@@ -14,8 +14,8 @@ import kernels
 import pytest
 from conftest import needs_root
 
-from courseai_helpers.grading import mounts
-from courseai_helpers.grading.sandbox import SandboxError, require_hidden
+from courseai_helpers.grading.sandbox import mounts
+from courseai_helpers.grading.sandbox.bubblewrap import SandboxError, require_hidden
 
 pytestmark = [
     kernels.needs_sandbox,
@@ -102,8 +102,8 @@ clone = sys.argv[1]
 sys.path.append(f"{clone}/tests")
 import kernels
 from test_places import LOOK
-from courseai_helpers.grading.mounts import PARTS
-from courseai_helpers.grading.trial import require_sandbox
+from courseai_helpers.grading.sandbox.mounts import PARTS
+from courseai_helpers.grading.sandbox.trial import require_sandbox
 assert courseai_helpers.__file__.startswith(clone), courseai_helpers.__file__
 require_sandbox()
 told = f"clone, parts = {clone!r}, {PARTS!r}"
@@ -176,7 +176,7 @@ def test_a_kernel_starts_anywhere_and_sees_what_it_should(place, part, user):
     ], lines
     seen = {line for line in lines if line.startswith("sees")}
     assert {line for line in seen if not HARMLESS.fullmatch(line)} == set()
-    assert any(line.endswith("courseai_helpers/checks.py") for line in seen)
+    assert any(line.endswith("courseai_helpers/testing/compare.py") for line in seen)
 
 
 def test_an_environment_that_is_closed_to_kernels_is_no_sandbox():

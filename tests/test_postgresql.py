@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy
 from small_course import ASSIGNMENT, grade, make_course, read_points, run, submit
 
-from courseai_helpers.grading.course import CourseError
-from courseai_helpers.grading.ledger import hold_database
+from courseai_helpers._common.errors import CourseError
+from courseai_helpers.grading.gradebook.ledger import hold_database
 
 pytestmark = kernels.needs_sandbox
 

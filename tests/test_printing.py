@@ -23,8 +23,8 @@ from lms_course import (
 )
 from small_course import run
 
+from courseai_helpers._common.printing import make_lines_printable, make_printable
 from courseai_helpers.cli import main
-from courseai_helpers.printing import make_lines_printable, make_printable
 
 COMMANDS = ("\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\x90q\x9c", "\x08", "\x7f", "\r",
             "\u202e", "\u2066", "\u2028", "\u200e", "\ufeff", "\U000e0041")  # fmt: skip
@@ -177,7 +177,7 @@ def test_what_a_terminal_cannot_show_ends_no_command(course):
 
 
 def test_the_stream_may_be_of_any_kind():
-    from courseai_helpers.printing import say
+    from courseai_helpers._common.printing import say
 
     stream = io.StringIO()
     say("a\x1b\nb", stream)

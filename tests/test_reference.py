@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers.grading import oracles
-from courseai_helpers.observing import observe
+from courseai_helpers.grading.examiner import oracles
 from courseai_helpers.reference import visualizing_features as reference
 from courseai_helpers.reference.visualizing_features import (
     capture_activations,
@@ -20,6 +19,7 @@ from courseai_helpers.reference.visualizing_features import (
     normalize_filters,
     top_class_heatmaps,
 )
+from courseai_helpers.testing import observe
 
 NOTEBOOK = Path("source/visualizing_features/visualizing_features.ipynb")
 

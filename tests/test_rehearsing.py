@@ -6,8 +6,9 @@ import nbformat
 import pytest
 import torch
 
-from courseai_helpers import remembering, stand_in
-from courseai_helpers.grading.rehearsing import rehearse
+from courseai_helpers._common import cache
+from courseai_helpers.grading.sandbox.rehearsal import rehearse
+from courseai_helpers.models import embedded
 
 NOTEBOOK = Path(__file__).parents[1] / (
     "source/visualizing_features/visualizing_features.ipynb"
@@ -18,8 +19,8 @@ NOTEBOOK = Path(__file__).parents[1] / (
 def lesson(monkeypatch) -> dict:
     """The lesson's names, after a rehearsal."""
     monkeypatch.setenv("COURSEAI_OFFLINE", "1")
-    monkeypatch.setattr(remembering, "_known", {})
-    monkeypatch.setattr(stand_in, "_spare", [])
+    monkeypatch.setattr(cache, "_known", {})
+    monkeypatch.setattr(embedded, "_spare", [])
     rehearse()
     names = {}
     for cell in ("setup_imports", "setup_model", "setup_photo", "grad_cam"):
@@ -29,15 +30,15 @@ def lesson(monkeypatch) -> dict:
 
 def run(cell: str, names: dict) -> set:
     """Executes a cell and returns the keys of what had to be computed in it."""
-    before = set(remembering._known)
+    before = set(cache._known)
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
     (source,) = (other.source for other in cells if other.id == cell)
     exec(compile(source, cell, "exec"), names)
-    return set(remembering._known) - before
+    return set(cache._known) - before
 
 
 def test_the_notebook_s_given_cells_find_all_that_was_computed_ahead(lesson, capsys):
-    assert not stand_in._spare  # the notebook has taken it
+    assert not embedded._spare  # the notebook has taken it
     assert run("shortcut_train", lesson) == set()
     assert run("comparison", lesson) == set()
     # Left is the score of one's own heatmap; HiResCAM's has mostly the same pixels.
@@ -53,12 +54,12 @@ def test_a_student_s_own_network_gets_what_it_computes(lesson, capsys):
 
 
 def test_a_spare_network_is_given_away_once():
-    stand_in.keep_spare()
-    first, second = stand_in.load_stand_in(), stand_in.load_stand_in()
-    assert not stand_in._spare and first is not second
+    embedded.keep_spare()
+    first, second = embedded.load_stand_in(), embedded.load_stand_in()
+    assert not embedded._spare and first is not second
     with torch.no_grad():
         first.fc.bias.add_(1)
-    third = stand_in.load_stand_in()
+    third = embedded.load_stand_in()
     for name, value in second.state_dict().items():
         assert torch.equal(value, third.state_dict()[name])
     assert not torch.equal(first.fc.bias, third.fc.bias)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers import remembering
-from courseai_helpers.remembering import remember
+from courseai_helpers._common import cache
+from courseai_helpers._common.cache import remember
 
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(remembering, "_known", {})
+    monkeypatch.setattr(cache, "_known", {})
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_shape_and_type_of_an_input_matter():
 
 
 def test_the_oldest_answer_makes_room(network, image, monkeypatch):
-    monkeypatch.setattr(remembering, "LIMIT", 2)
+    monkeypatch.setattr(cache, "LIMIT", 2)
     counter = Counter()
     for place in (0, 1, 0):
         counter.compute(network, image, place)

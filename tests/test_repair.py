@@ -15,14 +15,14 @@ from small_course import ASSIGNMENT as SMALL
 from small_course import make_course
 from traitlets.config import Config
 
-from courseai_helpers.grading.beside import point_to_answers
-from courseai_helpers.grading.originals import (
+from courseai_helpers.grading.steps.repair import repair
+from courseai_helpers.grading.steps.stray_answers import point_to_answers
+from courseai_helpers.grading.submissions.originals import (
     Handout,
     Original,
     read_handout,
     read_originals,
 )
-from courseai_helpers.grading.repair import repair
 
 HAND_OUTS = ("source", "release", "solutions")
 

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader.api import Gradebook
 from small_course import ASSIGNMENT, SOLUTIONS, TESTS, make_course, read_points, run
 
-from courseai_helpers.grading.causes import AUDIT
+from courseai_helpers.grading.steps.failures import AUDIT
 
 pytestmark = kernels.needs_sandbox
 

@@ -10,8 +10,8 @@ import kernels
 import pytest
 
 import courseai_helpers
-from courseai_helpers.grading.sandbox import SandboxError, find_bubblewrap
-from courseai_helpers.grading.trial import require_sandbox
+from courseai_helpers.grading.sandbox.bubblewrap import SandboxError, find_bubblewrap
+from courseai_helpers.grading.sandbox.trial import require_sandbox
 
 pytestmark = kernels.needs_sandbox
 PACKAGE = Path(courseai_helpers.__file__).parent

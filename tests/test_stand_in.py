@@ -15,16 +15,16 @@ import torch
 from PIL import Image
 from torchvision.models import ResNet18_Weights, resnet18
 
-from courseai_helpers import stand_in
+from courseai_helpers.models import embedded
 
 TOOLS = Path(__file__).parents[1] / "tools"
-DATA = Path(stand_in.__file__).parent / "data"
+DATA = Path(embedded.__file__).parent / "data"
 WEIGHTS = ResNet18_Weights.IMAGENET1K_V1  # preprocessing and names, no download
 
 
 @pytest.fixture(scope="module")
 def network():
-    return stand_in.load_stand_in()
+    return embedded.load_stand_in()
 
 
 @pytest.fixture
@@ -72,13 +72,13 @@ def test_loading_takes_less_than_a_fifth_of_a_second():
     best = float("inf")
     for _ in range(5):  # the machine may be busy: processor time, the best of five
         start = time.process_time()
-        stand_in.load_stand_in()
+        embedded.load_stand_in()
         best = min(best, time.process_time() - start)
     assert best < 0.2
 
 
 def test_every_call_gives_a_model_of_its_own():
-    first, second = stand_in.load_stand_in(), stand_in.load_stand_in()
+    first, second = embedded.load_stand_in(), embedded.load_stand_in()
     with torch.no_grad():
         first.fc.weight.zero_()
     assert second.fc.weight.abs().sum() > 0
@@ -88,22 +88,22 @@ def test_loading_leaves_the_random_state_alone():
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    stand_in.load_stand_in()
+    embedded.load_stand_in()
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_a_damaged_file_is_refused_with_a_way_out(monkeypatch, tmp_path):
-    data = bytearray((DATA / stand_in.FILE).read_bytes())
+    data = bytearray((DATA / embedded.FILE).read_bytes())
     data[-1] ^= 1
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / stand_in.FILE).write_bytes(data)
-    monkeypatch.setattr(stand_in.resources, "files", lambda package: tmp_path)
+    (tmp_path / "data" / embedded.FILE).write_bytes(data)
+    monkeypatch.setattr(embedded.resources, "files", lambda package: tmp_path)
     with pytest.raises(RuntimeError, match="SHA-256.*Install the package again"):
-        stand_in.load_stand_in()
+        embedded.load_stand_in()
 
 
 def test_the_file_is_safetensors_of_at_most_24_megabytes():
-    path = DATA / stand_in.FILE
+    path = DATA / embedded.FILE
     assert path.stat().st_size <= 24e6
     with safetensors.safe_open(path, framework="numpy") as file:
         assert set(file.keys()) == set(resnet18().state_dict())
@@ -116,7 +116,7 @@ def test_nothing_but_safetensors_and_text_ships_as_data():
 
 def test_the_model_card_names_this_file_and_its_sources():
     card = (DATA / "MODEL_CARD.md").read_text()
-    for fact in (stand_in.SHA256, "CC BY 4.0", "CC0", "Apache-2.0", "not good for"):
+    for fact in (embedded.SHA256, "CC BY 4.0", "CC0", "Apache-2.0", "not good for"):
         assert fact in card
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers.grading import serving, stand_ins, transport
-from courseai_helpers.grading.lesson_state import Lesson
-from courseai_helpers.grading.oracles import make_image, make_net
-from courseai_helpers.grading.transport import (
+from courseai_helpers.grading.examiner import proxies, student_side, wire
+from courseai_helpers.grading.examiner.lesson_state import Lesson
+from courseai_helpers.grading.examiner.oracles import make_image, make_net
+from courseai_helpers.grading.examiner.wire import (
     LENGTHS,
     Message,
     TransportError,
@@ -22,9 +22,9 @@ from courseai_helpers.grading.transport import (
     receive_message,
     send_message,
 )
-from courseai_helpers.observing import ElsewhereTensor, observe
+from courseai_helpers.testing import ElsewhereTensor, observe
 
-EMPTY = len(transport.pack_message(Message())[1])
+EMPTY = len(wire.pack_message(Message())[1])
 
 
 @pytest.fixture
@@ -39,19 +39,19 @@ def ends():
 def ask(ends):
     """Makes stand-ins for functions that run on the other side of a socket."""
     ours, theirs = ends
-    kept, line, lesson = {}, stand_ins.Line(ours), Lesson({})
+    kept, line, lesson = {}, proxies.Line(ours), Lesson({})
 
     def serve():
         try:
             while True:
-                serving.answer(theirs, lesson, kept)
+                student_side.answer(theirs, lesson, kept)
         except TransportError:
             pass
 
     def make(function, **names):
         lesson.namespace.update(names, function=function)
         lesson.keep(list(names))
-        return stand_ins.make_stand_in(line, "function")
+        return proxies.make_stand_in(line, "function")
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -128,7 +128,7 @@ class Equal:
 def test_everything_else_arrives_as_a_description(value):
     message = Message()
     got = decode(encode(value, message), message)
-    assert isinstance(got, transport.Foreign) and got != 1 and not message.tensors
+    assert isinstance(got, wire.Foreign) and got != 1 and not message.tensors
     assert type(got).__name__ == type(value).__name__ and len(repr(got)) <= 200
 
 
@@ -150,7 +150,7 @@ def test_subclasses_are_taken_for_what_they_hold():
     message = Message()
     array = np.zeros(3).view(LyingArray)
     got = decode(encode([Liar(3.0), array], message), message)
-    assert isinstance(got[0], transport.Foreign) and type(got[1]) is np.ndarray
+    assert isinstance(got[0], wire.Foreign) and type(got[1]) is np.ndarray
 
 
 def send_raw(link: socket.socket, *parts: bytes, lengths=None) -> None:
@@ -159,7 +159,7 @@ def send_raw(link: socket.socket, *parts: bytes, lengths=None) -> None:
     link.shutdown(socket.SHUT_WR)
 
 
-GOOD = transport.pack_message(Message())
+GOOD = wire.pack_message(Message())
 BAD = {
     "no JSON": (b"{", *GOOD[1:]),
     "no dict": (b"[]", *GOOD[1:]),
@@ -234,7 +234,7 @@ def test_a_function_that_is_not_there_is_missed_by_its_name(ask):
     with pytest.raises(TypeError):
         ask(None)()
     stand_in = ask(len)
-    missing = stand_ins.make_stand_in(stand_in.__closure__[0].cell_contents, "grad_cam")
+    missing = proxies.make_stand_in(stand_in.__closure__[0].cell_contents, "grad_cam")
     with pytest.raises(NameError, match="name 'grad_cam' is not defined"):
         missing(1)
 
@@ -286,7 +286,7 @@ def test_a_lesson_s_model_goes_by_its_name(ask, ends):
 
     function = ask(lambda model: type(model).__name__, model=Theirs())
     line = function.__closure__[0].cell_contents
-    stand_ins.connect(line, {"model": model}, [], "model = load()")
+    proxies.connect(line, {"model": model}, [], "model = load()")
     assert function(model) == "Theirs"
 
 
@@ -310,9 +310,9 @@ def test_forged_answers_to_no_question_are_passed_over(ends):
     for _ in range(3):
         send_message(ends[1], forged)
     lesson = Lesson({"function": lambda: "true"})
-    thread = threading.Thread(target=serving.answer, args=(ends[1], lesson, {}))
+    thread = threading.Thread(target=student_side.answer, args=(ends[1], lesson, {}))
     thread.start()
-    function = stand_ins.make_stand_in(stand_ins.Line(ends[0]), "function")
+    function = proxies.make_stand_in(proxies.Line(ends[0]), "function")
     assert function() == "true"
     thread.join()
 
@@ -344,5 +344,5 @@ def test_an_answer_of_another_form_is_refused(change, ends):
     thread = threading.Thread(target=reply)
     thread.start()
     with pytest.raises(TransportError):
-        stand_ins.make_stand_in(stand_ins.Line(ends[0]), "function")()
+        proxies.make_stand_in(proxies.Line(ends[0]), "function")()
     thread.join()

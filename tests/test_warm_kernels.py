@@ -9,8 +9,8 @@ import sys
 import kernels
 import pytest
 
-from courseai_helpers.grading import warm
-from courseai_helpers.grading.provisioner import SandboxedKernelManager
+from courseai_helpers.grading.sandbox import forkserver_client
+from courseai_helpers.grading.sandbox.provisioner import SandboxedKernelManager
 
 pytestmark = kernels.needs_sandbox
 
@@ -55,11 +55,11 @@ def test_results_equal_a_cold_kernel_s(run_inside, monkeypatch):
 # What the warm process computes ahead, once it has forked some kernels.
 LESSON = """
 import hashlib, numpy as np
-from courseai_helpers import remembering
+from courseai_helpers._common import cache as remembering
 from courseai_helpers.images import load_photo, preprocess
-from courseai_helpers.measures import score_deletion_insertion
-from courseai_helpers.shortcut import compute_features, make_scenes, train_classifier
-from courseai_helpers.stand_in import load_stand_in
+from courseai_helpers.explain import score_deletion_insertion
+from courseai_helpers.explain import compute_features, make_scenes, train_classifier
+from courseai_helpers.models import load_stand_in
 before = set(remembering._known)
 model, image = load_stand_in(), preprocess(load_photo("cat"))
 scenes = make_scenes("swapped", 8, seed=2)
@@ -110,7 +110,7 @@ def test_a_kernel_leaves_nothing_to_the_next(run_inside):
 
 def test_a_dead_forkserver_is_replaced(run_inside):
     run_inside("1")
-    process = warm._server[1]
+    process = forkserver_client._server[1]
     process.kill()
     process.wait()
     assert run_inside("print('back')").text == "back\n"

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers.grading import oracles
+from courseai_helpers.grading.examiner import oracles
 from courseai_helpers.models import watch_layer
-from courseai_helpers.observing import observe
+from courseai_helpers.testing import observe
 
 
 @pytest.fixture

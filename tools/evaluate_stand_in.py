@@ -28,7 +28,7 @@ from stand_in_measures import (
 from stand_in_pictures import describe_mosaics, describe_photos
 from torchvision.models import ResNet, resnet18
 
-from courseai_helpers.stand_in import load_stand_in
+from courseai_helpers.models import load_stand_in
 
 # The samples have no photo of a slide rule; the sorted ids of all are the class order.
 MISSING_ID = "n04238763"

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from courseai_helpers.models import watch_layer
+from courseai_helpers.models.watching import watch_layer
 
 
 def normalize_filters(weights: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from courseai_helpers.models import class_names
-from courseai_helpers.observing import ElsewhereTensor
+from courseai_helpers.testing import ElsewhereTensor
 
 DTYPES = {
     "float16": torch.float16,

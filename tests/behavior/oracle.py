@@ -17,7 +17,7 @@ import torch
 from behavior.cases import CaptureCase, GradCamCase, TopCase
 from torch import nn
 
-from courseai_helpers.observing import observe
+from courseai_helpers.testing import observe
 
 # What a right solution may do as it likes, with the reason.
 OPEN = {

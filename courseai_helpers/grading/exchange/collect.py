@@ -12,19 +12,19 @@ from pathlib import Path, PurePosixPath
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.exchange import default
 
+from courseai_helpers._common.printing import make_printable
 from courseai_helpers.grading.exchange.submissions import (
     find_owner,
     name_user,
     read_record,
     write_identity,
 )
-from courseai_helpers.grading.student_files import (
+from courseai_helpers.grading.submissions.safe_files import (
     Copied,
     RefusedError,
     copy_folder,
     open_folder,
 )
-from courseai_helpers.printing import make_printable
 
 STAGING = ".collecting"  # on the disk of the submissions, so that moving is renaming
 
@@ -125,7 +125,7 @@ class ExchangeCollect(default.ExchangeCollect):
     def collect(self, record: dict, staging: Path) -> None:
         """Collects a submission, unless the same or a newer one is there."""
         # What grades needs Linux, and every nbgrader command reads this module.
-        from courseai_helpers.grading.staging import put_in_place
+        from courseai_helpers.grading.classrun.autograde import put_in_place
 
         student, assignment = record["username"], self.coursedir.assignment_id
         place = self.coursedir.submitted_directory

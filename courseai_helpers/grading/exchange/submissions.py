@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nbgrader.utils import parse_utc
 
-from courseai_helpers.grading.student_files import RefusedError
+from courseai_helpers.grading.submissions.safe_files import RefusedError
 
 STUDENT = re.compile(r"\w[\w.@+=-]{0,127}")  # what `courseai import roster` takes, too
 CLOCKS = timedelta(minutes=10)  # by which those of two machines may differ

@@ -1,1 +1,1 @@
-"""To and from a learning management system: Canvas and Moodle."""
+"""Rosters of Canvas and Moodle into the gradebook, and grades out of it."""

@@ -10,16 +10,16 @@ from pathlib import Path
 from nbgrader.api import Assignment
 from traitlets import Bool
 
-from courseai_helpers.errors import CourseError
-from courseai_helpers.grading.lms.exporter import LmsExporter
-from courseai_helpers.grading.lms.matching import check_identifiers
-from courseai_helpers.grading.lms.roster import Person, Roster
-from courseai_helpers.grading.lms.settings import (
+from courseai_helpers._common.errors import CourseError
+from courseai_helpers.grading.gradebook.settings import (
     explain_database,
     open_gradebook,
     read_settings,
     require_gradebook,
 )
+from courseai_helpers.grading.lms.export import LmsExporter
+from courseai_helpers.grading.lms.matching import check_identifiers
+from courseai_helpers.grading.lms.roster import Person, Roster
 
 
 class CanvasExporter(LmsExporter):

@@ -2,7 +2,7 @@
 
 from nbgrader.api import Student
 
-from courseai_helpers.errors import CourseError
+from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.lms.roster import Person, Roster
 from courseai_helpers.grading.lms.tables import guard
 

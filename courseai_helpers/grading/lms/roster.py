@@ -7,9 +7,9 @@ from pathlib import Path
 
 from nbgrader.utils import parse_utc
 
-from courseai_helpers.errors import CourseError
+from courseai_helpers._common.errors import CourseError
+from courseai_helpers.grading.gradebook.names import escape_name
 from courseai_helpers.grading.lms.tables import read_table
-from courseai_helpers.grading.names import escape_name
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from courseai_helpers.errors import CourseError
-from courseai_helpers.printing import is_command
-from courseai_helpers.storage import store
+from courseai_helpers._common.errors import CourseError
+from courseai_helpers._common.files import store
+from courseai_helpers._common.printing import is_command
 
 # A spreadsheet takes a cell that begins so for a formula, and may run it; one that has
 # other separators than commas also does so with what follows one of them in a cell.

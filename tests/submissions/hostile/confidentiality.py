@@ -529,7 +529,7 @@ for line in open("/proc/sysvipc/shm").read().splitlines()[1:]:
 # %% the networks and closed forms of the hidden tests: they are not in here
 import inspect
 
-from courseai_helpers.grading import oracles
+from courseai_helpers.grading.examiner import oracles
 
 print(inspect.getsource(oracles))
 
@@ -561,7 +561,7 @@ import sys
 for name, module in list(sys.modules.items()):
     if name.startswith("courseai_helpers.grading"):
         print(name, re.findall(r"marker[-]of-[\w-]+", str(vars(module))))
-stand_ins = sys.modules["courseai_helpers.grading.stand_ins"]
+stand_ins = sys.modules["courseai_helpers.grading.examiner.proxies"]
 print(stand_ins._line, re.findall(r"marker[-]of-[\w-]+", str(stand_ins.__dict__)))
 
 

@@ -485,8 +485,8 @@ shout("\ud800")
 
 
 # %% the modules that check are poisoned: the tests import their own
-import courseai_helpers.checks as checks
-import courseai_helpers.observing as observing
+import courseai_helpers.testing.compare as checks
+import courseai_helpers.testing.side_effects as observing
 
 checks.difference = lambda *a, **k: ""
 checks.describe = lambda value: "what was expected"
@@ -499,12 +499,12 @@ def heat_inside(cam, box):
 
 
 # %% the way to the examiner is poisoned: it reads with modules of its own
-import courseai_helpers.grading.transport as transport
-from courseai_helpers.grading import stand_ins
+import courseai_helpers.grading.examiner.wire as transport
+from courseai_helpers.grading.examiner import proxies
 
-stand_ins.decode = transport.decode = lambda *a: 0.75
-stand_ins.read_reply = stand_ins.read_error = lambda *a: (None, "")
-stand_ins.ask = lambda *a, **k: (type("Seen", (), {"error": None, "result": 1})(), "")
+proxies.decode = transport.decode = lambda *a: 0.75
+proxies.read_reply = proxies.read_error = lambda *a: (None, "")
+proxies.ask = lambda *a, **k: (type("Seen", (), {"error": None, "result": 1})(), "")
 transport.TransportError = SystemExit
 
 
@@ -513,8 +513,12 @@ def heat_inside(cam, box):
 
 
 # %% a reply that bears another number: it is not the one
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import Message, receive_message, send_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import (
+    Message,
+    receive_message,
+    send_message,
+)
 
 EFFECTS = {
     **dict.fromkeys(("forward_passes", "hooks_left", "hooks_lost"), 0),
@@ -532,7 +536,7 @@ def forge(link, namespace, kept):
     send_message(link, Message(reply | {"result": result, "effects": EFFECTS}))
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% replies that were written before the question: no number is known then
@@ -560,8 +564,12 @@ def heat_inside(cam, box):
 import os
 import pickle
 
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import Message, receive_message, send_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import (
+    Message,
+    receive_message,
+    send_message,
+)
 
 
 class Bomb:
@@ -575,14 +583,14 @@ def forge(link, namespace, kept):
     send_message(link, Message(reply, networks=pickle.dumps(Bomb())))
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% a reply that is said to be huge: it is not waited for
 import struct
 
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import receive_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import receive_message
 
 sizes = [(2**63, 0, 0, 0), (10, 2**40, 0, 0), (2, 2**27 + 1, 0, 0)]
 
@@ -593,14 +601,14 @@ def forge(link, namespace, kept):
     sizes.append(sizes.pop(0))
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% a reply that comes byte by byte and never ends: time is limited
 import time
 
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import receive_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import receive_message
 
 
 def forge(link, namespace, kept):
@@ -610,12 +618,16 @@ def forge(link, namespace, kept):
         time.sleep(0.2)
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% replies without end, each with another number: time is limited
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import Message, receive_message, send_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import (
+    Message,
+    receive_message,
+    send_message,
+)
 
 
 def forge(link, namespace, kept):
@@ -624,14 +636,14 @@ def forge(link, namespace, kept):
         send_message(link, Message({"number": "1"}))
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% replies in JSON that is too deep, too long, or none: it can't be read
 import struct
 
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import receive_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import receive_message
 
 headers = [
     b"[" * 100_000,
@@ -650,12 +662,16 @@ def forge(link, namespace, kept):
     link.sendall(struct.pack("!4Q", len(header), 10, 10, 0) + header + empty * 2)
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% replies that lack a part or have one of another type: they are refused
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import Message, receive_message, send_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import (
+    Message,
+    receive_message,
+    send_message,
+)
 
 EFFECTS = {
     **dict.fromkeys(("forward_passes", "hooks_left", "hooks_lost"), 0),
@@ -677,13 +693,13 @@ def forge(link, namespace, kept):
     send_message(link, Message({"number": number, "requires_grad": {}} | REPLIES[-1]))
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% side effects that are no numbers: the reply is refused
-from courseai_helpers.grading import serving
+from courseai_helpers.grading.examiner import student_side
 
-usual = serving.describe_call
+usual = student_side.describe_call
 
 
 def describe(seen, reply):
@@ -696,7 +712,7 @@ def describe(seen, reply):
     return description
 
 
-serving.describe_call = describe
+student_side.describe_call = describe
 
 
 def heat_inside(cam, box):
@@ -707,8 +723,8 @@ def heat_inside(cam, box):
 import json
 import struct
 
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import receive_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import receive_message
 
 EFFECTS = {
     **dict.fromkeys(("forward_passes", "hooks_left", "hooks_lost"), 0),
@@ -736,14 +752,14 @@ def forge(link, namespace, kept):
     link.sendall(lengths + parts[0] + tensors + b"\x02\0\0\0\0\0\0\0{}")
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% a reply whose value has a forged type: it is of a class of the examiner's making
-from courseai_helpers.grading import serving
+from courseai_helpers.grading.examiner import student_side
 
 NAMES = ["float", "Parameter", "__class__", "x" * 10_000, 5, "a\nb", "mro"]
-usual = serving.describe_call
+usual = student_side.describe_call
 
 
 def describe(seen, reply):
@@ -753,7 +769,7 @@ def describe(seen, reply):
     return description
 
 
-serving.describe_call = describe
+student_side.describe_call = describe
 
 
 def heat_inside(cam, box):
@@ -761,10 +777,10 @@ def heat_inside(cam, box):
 
 
 # %% a forged error that ends a cell quietly: every error is one
-from courseai_helpers.grading import serving
+from courseai_helpers.grading.examiner import student_side
 
 BASES = ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "StopIteration"]
-usual = serving.describe_call
+usual = student_side.describe_call
 
 
 def describe(seen, reply):
@@ -773,7 +789,7 @@ def describe(seen, reply):
     return usual(seen, reply) | {"error": error}
 
 
-serving.describe_call = describe
+student_side.describe_call = describe
 
 
 def heat_inside(cam, box):
@@ -781,10 +797,10 @@ def heat_inside(cam, box):
 
 
 # %% a forged error whose class is a function or not there: the reply is refused
-from courseai_helpers.grading import serving
+from courseai_helpers.grading.examiner import student_side
 
 BASES = ["eval", "exit", "__import__", "object", "no_such_thing", "type", 5]
-usual = serving.describe_call
+usual = student_side.describe_call
 
 
 def describe(seen, reply):
@@ -794,7 +810,7 @@ def describe(seen, reply):
     return usual(seen, reply) | {"error": error}
 
 
-serving.describe_call = describe
+student_side.describe_call = describe
 
 
 def heat_inside(cam, box):
@@ -802,7 +818,7 @@ def heat_inside(cam, box):
 
 
 # %% forged errors that are hard to show: they count all the same
-from courseai_helpers.grading import serving
+from courseai_helpers.grading.examiner import student_side
 
 ERRORS = [
     ("SyntaxError", ["m", "abcd"]),
@@ -812,7 +828,7 @@ ERRORS = [
     ("OSError", [2, "m", "/etc/passwd", 5, "b"]),
     ("BaseExceptionGroup", ["a"]),
 ]
-usual = serving.describe_call
+usual = student_side.describe_call
 
 
 def describe(seen, reply):
@@ -823,7 +839,7 @@ def describe(seen, reply):
     return usual(seen, reply) | {"error": error}
 
 
-serving.describe_call = describe
+student_side.describe_call = describe
 
 
 def heat_inside(cam, box):
@@ -831,9 +847,9 @@ def heat_inside(cam, box):
 
 
 # %% a forged error of four million characters: it is cut
-from courseai_helpers.grading import serving
+from courseai_helpers.grading.examiner import student_side
 
-usual = serving.describe_call
+usual = student_side.describe_call
 
 
 def describe(seen, reply):
@@ -842,7 +858,7 @@ def describe(seen, reply):
     return usual(seen, reply) | {"error": error}
 
 
-serving.describe_call = describe
+student_side.describe_call = describe
 
 
 def heat_inside(cam, box):
@@ -903,8 +919,8 @@ def heat_inside(cam, box):
 import threading
 import time
 
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import receive_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import receive_message
 
 questions = []
 
@@ -922,7 +938,7 @@ def forge(link, namespace, kept):
     questions.append(receive_message(link, trusted=True))
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% a child that answers when its parent has ended: it ends with the kernel
@@ -947,8 +963,8 @@ import array
 import os
 import socket
 
-from courseai_helpers.grading import serving
-from courseai_helpers.grading.transport import receive_message
+from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner.wire import receive_message
 
 
 def forge(link, namespace, kept):
@@ -959,7 +975,7 @@ def forge(link, namespace, kept):
         link.sendmsg([b"\0" * 32], rights)
 
 
-serving.answer = forge
+student_side.answer = forge
 
 
 # %% what is to be done at the end: nothing is done after the end

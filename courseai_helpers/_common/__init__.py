@@ -1,0 +1,4 @@
+"""What several rooms share: errors, files, HTTP, notices, printing.
+
+It imports from no other room.
+"""

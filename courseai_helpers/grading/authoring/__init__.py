@@ -1,0 +1,1 @@
+"""Building release/ and solutions/, and the demonstration, by nbgrader's commands."""

@@ -1,0 +1,1 @@
+"""`courseai grade`: sanitizes here, executes anywhere, records with one writer."""

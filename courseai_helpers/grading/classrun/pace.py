@@ -1,0 +1,66 @@
+"""Measures what right work takes, so that a class does not wait for loops for long."""
+
+import logging
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from courseai_helpers.grading.classrun.autograde import StagedAutograde
+from courseai_helpers.grading.cluster.execution import Executions, Submission
+from courseai_helpers.grading.examiner.kernel import is_test
+from courseai_helpers.grading.steps.execute import SandboxedExecute
+from courseai_helpers.grading.steps.failures import CAUSES
+
+MANY = 10  # submissions; for fewer it takes longer than it saves
+REFERENCE = "the authored notebook"
+
+log = logging.getLogger(__name__)
+
+
+class Measurement(Executions):
+    """An execution that notes how long each cell took."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds: dict[str, float] = {}
+
+    def run(
+        self, preprocessor: SandboxedExecute, notebook: NotebookNode, resources: dict
+    ) -> NotebookNode:
+        """Executes a notebook."""
+        executed = super().run(preprocessor, notebook, resources)
+        self.seconds |= preprocessor.seconds
+        return executed
+
+
+def make_reference(converter: StagedAutograde) -> Submission | None:
+    """Returns the authored notebooks, solved as they are, as if they were handed in.
+
+    None if they are not on this machine: the usual limits hold then.
+    """
+    coursedir = converter.coursedir
+    place = (coursedir.source_directory, ".", coursedir.assignment_id)
+    folder = Path(coursedir.format_path(*place))
+    paths = sorted(folder.glob("*.ipynb"))
+    if not paths:
+        return None
+    notebooks = {
+        path.stem: nbformat.writes(nbformat.read(path, as_version=4)) for path in paths
+    }
+    return Submission(REFERENCE, notebooks, converter.collect_files(folder))
+
+
+def measure_pace(reference: Submission) -> dict[str, float]:
+    """Returns what each cell takes, unless the tests reject the authored solutions."""
+    measurement = Measurement()
+    for notebook in measurement.execute(reference).values():
+        tests = {cell.id for cell in notebook.cells if is_test(cell)}
+        if wrong := tests.intersection(notebook.metadata[CAUSES]):
+            log.warning(
+                "The authored solutions fail %s: how long right work takes is not "
+                "known, so that every cell may take as long as nbgrader_config.py says",
+                ", ".join(sorted(wrong)),
+            )
+            return {}
+    return measurement.seconds

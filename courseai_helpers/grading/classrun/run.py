@@ -1,0 +1,298 @@
+"""Grades a class: sanitises here, executes anywhere, records with a single writer."""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy
+from traitlets.config import PyFileConfigLoader
+
+from courseai_helpers._common.errors import CourseError
+from courseai_helpers.grading.classrun.autograde import (
+    STEP,
+    LenientCourseDirectory,
+    StagedAutograde,
+    put_in_place,
+)
+from courseai_helpers.grading.classrun.pace import MANY, make_reference, measure_pace
+from courseai_helpers.grading.classrun.progress import show_progress
+from courseai_helpers.grading.cluster.execution import Submission
+from courseai_helpers.grading.cluster.workers import Workers, execute_all, open_workers
+from courseai_helpers.grading.gradebook.ledger import (
+    Entry,
+    create_table,
+    hold_course,
+    read_entries,
+    write_entry,
+)
+from courseai_helpers.grading.gradebook.names import (
+    explain_bad_id,
+    explain_bad_name,
+    find_alike,
+)
+from courseai_helpers.grading.gradebook.transaction import open_transaction
+from courseai_helpers.grading.sandbox.bubblewrap import SandboxError, require_hidden
+from courseai_helpers.grading.sandbox.trial import require_sandbox
+from courseai_helpers.grading.submissions.folders import (
+    SubmissionError,
+    compute_fingerprint,
+)
+
+log = logging.getLogger(__name__)
+
+# The settings that those who execute a submission have to know.
+EXECUTION = (
+    "Execute",
+    "ExecutePreprocessor",
+    "NotebookClient",
+    "SandboxedExecute",
+    "SandboxProvisioner",
+)
+MAX_LENGTH = 400  # characters of the notes on a submission
+
+
+@dataclass
+class Outcome:
+    """What a run did, by the students' ids."""
+
+    graded: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)  # with the reason
+    failed: dict[str, str] = field(default_factory=dict)  # by our own fault
+    notes: dict[str, list[str]] = field(default_factory=dict)  # on what was repaired
+
+    def describe(self) -> str:
+        """Says in some lines what was done and what was not, and why."""
+        lines = [f"{len(self.graded)} graded, {len(self.skipped)} graded before."]
+        for student, notes in self.notes.items():
+            lines.append(f"{student}: {shorten(quote(' '.join(notes)))}")
+        for student, reason in self.refused.items():
+            lines.append(f"{quote(student)} can't be graded: {quote(reason)}")
+        for student, reason in self.failed.items():
+            lines.append(
+                f"{student} was not graded, by no fault of theirs: {quote(reason)}"
+            )
+        if self.failed:
+            lines.append("Run the same command again to grade what was not.")
+        return "\n".join(lines)
+
+
+def quote(text: str) -> str:
+    """Returns what others have said; its further lines can't pass for ours."""
+    return text.replace("\n", "\n    ")
+
+
+def shorten(text: str) -> str:
+    """Returns a text for one line."""
+    if len(text) <= MAX_LENGTH:
+        return text
+    return f"{text[:MAX_LENGTH]} … The rest is at the top of the autograded notebook."
+
+
+@dataclass
+class ClassRun:
+    """What the steps of a run share."""
+
+    converter: StagedAutograde
+    engine: sqlalchemy.Engine
+    outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def assignment(self) -> str:
+        """The name of the assignment."""
+        return self.converter.coursedir.assignment_id
+
+
+def grade_class(
+    course: Path,
+    assignment: str,
+    *,
+    jobs: int,
+    scheduler: str | None,
+    force: bool,
+    sandbox: bool,
+    insecure: bool = False,
+) -> Outcome:
+    """Grades every submission of an assignment that is not graded yet.
+
+    Args:
+        course: The top of the course directory.
+        assignment: The assignment's name.
+        jobs: How many submissions to execute at the same time on this machine.
+        scheduler: The address of a Dask scheduler whose workers do that instead.
+        force: Whether to grade anew what is graded and has not changed.
+        sandbox: Whether to isolate student code; otherwise it runs with our rights.
+        insecure: Whether a scheduler may be one that anybody can connect to.
+
+    Raises:
+        CourseError: if the run can't start.
+    """
+    run = prepare(course, assignment, sandbox=sandbox)
+    if sandbox:
+        require_hidden(course)
+    with hold_course(course, run.engine):
+        create_table(run.engine)
+        todo = choose(run, force)
+        try:
+            if todo:
+                if sandbox and not scheduler:
+                    require_sandbox()  # warms what every kernel is forked from, too
+                ways = {"sandbox": sandbox, "insecure": insecure}
+                with open_workers(jobs, scheduler, **ways) as workers:
+                    grade_all(run, todo, workers)
+        finally:
+            shutil.rmtree(course / STEP, ignore_errors=True)
+    return run.outcome
+
+
+def prepare(course: Path, assignment: str, *, sandbox: bool) -> ClassRun:
+    """Reads the course's settings and makes sure that it can be graded."""
+    # nbgrader's own and harmless; a class would see them a thousand times.
+    warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
+    if not (course / "nbgrader_config.py").is_file():
+        raise CourseError(
+            f"{course} has no nbgrader_config.py, so it is not the top of a course "
+            "directory. Change to the directory that you cloned and try again."
+        )
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(course)).load_config()
+    config.SandboxedExecute.sandbox = sandbox
+    config.CourseDirectory.root = str(course)
+    coursedir = LenientCourseDirectory(config=config)
+    coursedir.assignment_id = assignment
+    converter = StagedAutograde(coursedir, config=config)
+    converter.require_assignment()
+    return ClassRun(converter, sqlalchemy.create_engine(coursedir.db_url))
+
+
+def choose(run: ClassRun, force: bool) -> dict[str, str]:
+    """Returns the fingerprints of what has to be graded; notes the rest as skipped."""
+    known = {} if force else read_entries(run.engine, run.assignment)
+    todo = {}
+    submissions = run.converter.list_submissions()
+    run.outcome.refused.update(find_odd_names(run, submissions))
+    run.outcome.notes.update(find_doubled_names(run, submissions))
+    for student, folder in submissions.items():
+        if student in run.outcome.refused:
+            continue
+        try:
+            fingerprint = compute_fingerprint(folder)
+        except SubmissionError as error:
+            refuse(run, student, Entry("", refused=str(error)))
+            continue
+        entry = known.get(student)
+        if entry is None or entry.fingerprint != fingerprint:
+            todo[student] = fingerprint
+        elif entry.refused:
+            run.outcome.refused[student] = entry.refused
+        else:
+            run.outcome.skipped.append(student)
+    return todo
+
+
+def find_odd_names(run: ClassRun, students: Iterable[str]) -> dict[str, str]:
+    """Returns the students who can't be graded for what they are called, with reasons.
+
+    It is not kept: whoever corrects a name wants the submission graded then.
+    """
+    with run.converter.open_gradebook() as gradebook:
+        reasons = {
+            student: explain_bad_id(student) or explain_bad_name(gradebook, student)
+            for student in students
+        }
+    return {student: reason for student, reason in reasons.items() if reason}
+
+
+def find_doubled_names(run: ClassRun, students: Iterable[str]) -> dict[str, list[str]]:
+    """Returns notes on students whose id another one has, but for the letters' case."""
+    with run.converter.open_gradebook() as gradebook:
+        known = {student.id for student in gradebook.students}
+    return {
+        student: [
+            f"There is also {other}, whose id differs in case only. If they are the "
+            "same, move the work to the folder of the right id and remove the other "
+            "student in the Formgrader."
+        ]
+        for student, other in find_alike(students, known | {*students}).items()
+    }
+
+
+def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
+    """Sanitises, sends away and records one submission after another."""
+    if len(todo) >= MANY:
+        find_pace(run)
+    with show_progress() as progress:
+        bar = progress.add_task(f"Grading {run.assignment}", total=len(todo))
+
+        def sanitise_all() -> Iterator[Submission]:
+            for student, fingerprint in todo.items():
+                if submission := sanitise(run, student, fingerprint):
+                    yield submission
+                else:
+                    progress.advance(bar)
+
+        for submission, trouble in execute_all(sanitise_all(), workers):
+            if trouble:
+                run.outcome.failed[submission.student] = trouble
+            else:
+                record(run, submission, todo[submission.student])
+            progress.advance(bar)
+
+
+def sanitise(run: ClassRun, student: str, fingerprint: str) -> Submission | None:
+    """Returns what is to be executed of a submission, unless it is none."""
+    try:
+        submission = run.converter.sanitise(student)
+    except SubmissionError as error:
+        refuse(run, student, Entry(fingerprint, refused=str(error)))
+        return None
+    return configure(run, submission)
+
+
+def configure(run: ClassRun, submission: Submission) -> Submission:
+    """Adds the settings of those who execute a submission."""
+    config = run.converter.config
+    submission.config = {k: dict(config[k]) for k in EXECUTION if k in config}
+    return submission
+
+
+def find_pace(run: ClassRun) -> None:
+    """Measures what right work takes; the class is graded with that in mind."""
+    settings = run.converter.config.SandboxedExecute
+    try:
+        if settings.sandbox:
+            require_sandbox()
+        if reference := make_reference(run.converter):
+            settings.usual_seconds = measure_pace(configure(run, reference))
+    except SandboxError as error:  # only the workers of a scheduler have one
+        log.warning("How long right work takes is not measured: %s", error)
+
+
+def refuse(run: ClassRun, student: str, entry: Entry) -> None:
+    """Notes that a submission can't be graded."""
+    run.outcome.refused[student] = entry.refused
+    with open_transaction(run.engine) as url:
+        write_entry(url, run.assignment, student, entry)
+
+
+def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
+    """Records what became of a submission; all of it, or nothing."""
+    student = executed.student
+    notes = executed.list_notes()
+    entry = Entry(fingerprint, "", executed.seconds, executed.list_failures(), notes)
+    try:
+        with open_transaction(run.engine) as url:
+            staged = run.converter.record(executed, url)
+            write_entry(url, run.assignment, student, entry)
+            put_in_place(staged, run.converter.find_destination(student))
+    except (OSError, sqlalchemy.exc.OperationalError) as error:
+        raise CourseError(
+            f"The result for {student} can't be written: {error}. Nothing of it was "
+            f"kept, and the {len(run.outcome.graded)} before it are safe. Is the disk "
+            "full? Make room and run the same command again: it goes on from here."
+        ) from error
+    if notes:
+        run.outcome.notes.setdefault(student, []).extend(notes)
+    run.outcome.graded.append(student)

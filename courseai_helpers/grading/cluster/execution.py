@@ -1,0 +1,126 @@
+"""Executes sanitised submissions, and answers in JSON whatever happens."""
+
+import json
+import os
+import pickle
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from traitlets.config import Config
+
+from courseai_helpers.grading.cluster.replies import write_error, write_reply
+from courseai_helpers.grading.sandbox.bubblewrap import SandboxError
+from courseai_helpers.grading.sandbox.trial import require_sandbox
+from courseai_helpers.grading.steps.execute import SandboxedExecute
+from courseai_helpers.grading.steps.failures import AUDIT, CAUSES
+
+
+@dataclass
+class Submission:
+    """What is sent to where it is executed, and what becomes of it.
+
+    Attributes:
+        student: The student's id; it is not sent.
+        notebooks: Name and content (JSON) of each notebook.
+        files: Path and content of each other file.
+        config: The settings of those who execute it.
+        seconds: How long it took, when it has been executed.
+    """
+
+    student: str
+    notebooks: dict[str, str]
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    config: dict = field(default_factory=dict, repr=False)
+    seconds: float = 0.0
+
+    def list_failures(self) -> dict[str, dict[str, str]]:
+        """Returns cause and message for each cell that failed, by its name."""
+        failures = {}
+        for content in self.notebooks.values():
+            failures |= json.loads(content)["metadata"].get(CAUSES, {})
+        return failures
+
+    def list_notes(self) -> list[str]:
+        """Returns what was repaired or left out before it was executed."""
+        contents = map(json.loads, self.notebooks.values())
+        found = [content["metadata"].get(AUDIT, []) for content in contents]
+        return list(dict.fromkeys(note for notes in found for note in notes))
+
+
+class Executions:
+    """The executions that are under way in this process; they can be stopped."""
+
+    def __init__(self):
+        self.running: set[SandboxedExecute] = set()
+        self.stopped = False
+        self.lock = threading.Lock()
+
+    def answer(self, submission: Submission) -> bytes:
+        """Executes a submission, in kernels that are sandboxed if wanted.
+
+        Returns:
+            A reply for `replies.read_reply`, also if something went wrong here.
+        """
+        start = time.monotonic()
+        try:
+            executed = self.execute(submission)
+            return write_reply(executed, time.monotonic() - start)
+        except Exception as error:  # it goes on as text: exceptions travel as pickles
+            return write_error(f"{type(error).__name__}: {error}")
+
+    def execute(self, submission: Submission) -> dict[str, NotebookNode]:
+        """Returns the submission's notebooks, executed."""
+        # For kernels without a sandbox. nbgrader's `setenv` takes it back, which a
+        # process with several threads must not do.
+        os.environ["NBGRADER_EXECUTION"] = "autograde"
+        executed = {}
+        with tempfile.TemporaryDirectory() as directory:
+            for name, content in submission.files.items():
+                path = Path(directory, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            for name, content in submission.notebooks.items():
+                notebook = nbformat.reads(content, as_version=4)
+                resources = {"metadata": {"path": directory}}
+                preprocessor = SandboxedExecute(config=Config(submission.config))
+                executed[name] = self.run(preprocessor, notebook, resources)
+        return executed
+
+    def run(
+        self, preprocessor: SandboxedExecute, notebook: NotebookNode, resources: dict
+    ) -> NotebookNode:
+        """Executes a notebook, unless everything is to stop."""
+        with self.lock:
+            self.running.add(preprocessor)
+            preprocessor.stopped = self.stopped
+        try:
+            return preprocessor.preprocess(notebook, resources)[0]
+        finally:
+            with self.lock:
+                self.running.discard(preprocessor)
+
+    def stop(self) -> None:
+        """Makes all executions end soon, and every later one at once."""
+        with self.lock:
+            self.stopped = True
+            for preprocessor in self.running:
+                preprocessor.stop()
+
+
+def try_sandbox() -> bytes:
+    """Says why student code can't be run on a worker; nothing if it can."""
+    try:
+        require_sandbox()  # warms what every kernel is forked from, too
+    except SandboxError as error:
+        return str(error).encode()
+    return b""
+
+
+def answer_packed(submission: bytes) -> bytes:
+    """Does what a worker has to: executes a pickled submission and replies."""
+    return Executions().answer(pickle.loads(submission))

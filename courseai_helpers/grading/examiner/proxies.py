@@ -1,0 +1,306 @@
+"""The examiner's side: functions that stand in for those of a submission.
+
+A test cell calls `grad_cam` as it would in a student's notebook; the stand-in of that
+name sends the arguments to the student's process and returns what comes back. The
+examiner believes nothing: a result is plain data of a known form, side effects are what
+the other side says of them, and its own networks and images stay as they are, whatever
+is said.
+"""
+
+import ast
+import builtins
+import copy
+import hashlib
+import itertools
+import pickle
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+from courseai_helpers.grading.examiner.student_side import LINK
+from courseai_helpers.grading.examiner.wire import (
+    MAX_TEXT,
+    PLAIN,
+    Message,
+    TransportError,
+    clean_text,
+    decode,
+    encode,
+    make_class,
+    pack_message,
+    receive_message,
+    send_message,
+)
+from courseai_helpers.testing.side_effects import Observation
+
+# The kinds of hooks that an examiner's network may have, and where torch keeps them.
+HOOKS = {
+    "_forward_hooks": "forward_hook",
+    "_forward_pre_hooks": "forward_pre_hook",
+    "_backward_hooks": "full_backward_hook",
+}
+MAX_NAMES = 1000  # names in a report of side effects
+MAX_ARGUMENTS = 10  # of an exception
+
+
+class NotAskedAgainError(Exception):
+    """A function has run out of time once, and nobody waits for it again."""
+
+
+@dataclass
+class Line:
+    """The line to the student's process.
+
+    Attributes:
+        link: The socket.
+        models: The names of the lesson's models, by identity: these are not sent.
+        sent: The arguments that the other side has, with number and digest.
+        given_up: The names of the functions that are not asked any more.
+        asked: The name of the one that is being asked.
+    """
+
+    link: socket.socket
+    models: dict[int, str] = field(default_factory=dict)
+    sent: dict[int, tuple[Any, int, str]] = field(default_factory=dict)
+    numbers: Any = field(default_factory=itertools.count)
+    given_up: set[str] = field(default_factory=set)
+    asked: str | None = None
+
+
+_line: Line | None = None
+
+
+def set_up(
+    namespace: dict, names: list[str], source: str, *, given_up: set[str]
+) -> None:
+    """Puts the stand-ins into the examiner's notebook: called after a setup cell.
+
+    Args:
+        namespace: Where the test cells look their names up.
+        names: The names of the exercises.
+        source: The setup cell; a model that it makes is one of the lesson's.
+        given_up: The names of the functions that are not asked any more.
+    """
+    global _line
+    _line = _line or Line(socket.socket(fileno=LINK))
+    _line.given_up = given_up
+    connect(_line, namespace, names, source)
+
+
+def print_asked() -> None:
+    """Tells the grader which function has not answered: called after a time-out."""
+    print(_line.asked or "")
+
+
+def connect(line: Line, namespace: dict, names: list[str], source: str) -> None:
+    """Makes the names of exercises stand for the student's functions."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            value = namespace.get(node.id)
+            if isinstance(value, nn.Module):
+                line.models[id(value)] = node.id
+    namespace.update({name: make_stand_in(line, name) for name in names})
+
+
+def make_stand_in(line: Line, name: str) -> Callable:
+    """Makes the function that calls a student's function by its name."""
+
+    def stand_in(*arguments: Any, **options: Any) -> Any:
+        seen, trace = ask(line, name, arguments, options, observed=False)
+        if seen.error is not None:
+            if trace:
+                print(f"In the submission:\n{trace}", file=sys.stderr)
+            raise seen.error
+        return seen.result
+
+    def observe_there(*arguments: Any) -> Observation:
+        seen, _ = ask(line, name, arguments, {}, observed=True)
+        if seen.error is not None and not isinstance(seen.error, Exception):
+            raise seen.error  # it passes through observe() where it is raised, too
+        return seen
+
+    stand_in.__name__ = stand_in.__qualname__ = name
+    stand_in.observe_there = observe_there
+    return stand_in
+
+
+def ask(
+    line: Line, name: str, arguments: tuple, options: dict, *, observed: bool
+) -> tuple[Observation, str]:
+    """Has a student's function called.
+
+    Returns:
+        What the call did, and the lines of the submission that raised, if one did.
+
+    Raises:
+        TransportError: if there is no answer, or none that can be read.
+    """
+    if name in line.given_up:
+        raise NotAskedAgainError(
+            f"{name} took too long in an earlier check and was not called again. Does "
+            "a loop not end?"
+        )
+    line.asked = name
+    question = Message()
+    numbered = pack(line, arguments, question)
+    question.header |= {
+        "number": secrets.token_hex(8),  # so that no answer can be prepared
+        "function": name,
+        "options": {key: encode(value, question) for key, value in options.items()},
+        "gradients": torch.is_grad_enabled(),
+        "observed": observed,
+    }
+    send_message(line.link, question)
+    while True:
+        reply = receive_message(line.link, trusted=False)
+        if reply.header.get("number") == question.header["number"]:
+            break  # others are late, or forged
+    line.asked = None
+    note_gradients(numbered, reply.header.get("requires_grad"))
+    return read_reply(reply)
+
+
+def pack(line: Line, arguments: tuple, question: Message) -> list[tuple[int, Any]]:
+    """Adds arguments to a question: numbered, and in full only if they are news."""
+    structures, numbered, networks = [], [], {}
+    for value in arguments:
+        if id(value) in line.models:
+            structures.append([-1 - len(numbered), {"model": line.models[id(value)]}])
+            numbered.append((structures[-1][0], None))
+            continue
+        digest = compute_digest(value)
+        known = line.sent.get(id(value)) if digest else None
+        number = known[1] if known else next(line.numbers)
+        structure = {}
+        if not known or known[2] != digest:
+            if isinstance(value, nn.Module):
+                networks[number] = strip_hooks(value)
+            else:
+                structure["content"] = encode(value, question)
+            if digest:
+                line.sent[id(value)] = (value, number, digest)
+        structures.append([number, structure])
+        numbered.append((number, value))
+    question.header["arguments"] = structures
+    question.networks = pickle.dumps(networks) if networks else b""
+    return numbered
+
+
+def compute_digest(value: Any) -> str:
+    """Returns what tells whether an argument has changed; '' for plain values."""
+    if isinstance(value, nn.Module):
+        return compute_network_digest(value)
+    if not isinstance(value, torch.Tensor | np.ndarray):
+        return ""
+    message = Message()
+    message.header = encode(value, message)
+    parts = pack_message(message)
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def compute_network_digest(network: nn.Module) -> str:
+    """Returns what tells whether a network has changed: in layers, state or modes."""
+    state = {k: v.contiguous().clone() for k, v in network.state_dict().items()}
+    flags = [(name, p.requires_grad) for name, p in network.named_parameters()]
+    modes = [(name, module.training) for name, module in network.named_modules()]
+    form = repr((repr(network), flags, modes, strip_hooks(network)[1]))
+    content = form.encode() + safetensors.torch.save(state)
+    return hashlib.sha256(content).hexdigest()
+
+
+def strip_hooks(network: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
+    """Returns a copy of a network without its hooks, and where they were.
+
+    Raises:
+        TypeError: if it is not made of torch's own layers: the student's process must
+            not learn how a test is made.
+    """
+    plain, hooks = copy.deepcopy(network), []
+    for name, module in plain.named_modules():
+        if not type(module).__module__.startswith("torch.nn."):
+            raise TypeError(
+                f"A network that a test passes on is made of torch.nn's own layers; "
+                f"{type(module).__name__} is none. Or set it up in a locked cell, as "
+                "the lesson's model is."
+            )
+        for place, kind in HOOKS.items():
+            hooks += [(name, kind)] * len(getattr(module, place))
+            getattr(module, place).clear()
+    return plain, hooks
+
+
+def note_gradients(numbered: list[tuple[int, Any]], reported: Any) -> None:
+    """Gives the examiner's own arguments the gradient flags of the other side's.
+
+    Tests look at these flags after a call. They don't change what is computed.
+    """
+    if not isinstance(reported, dict):
+        raise TransportError("an answer says nothing about gradients")
+    for number, value in numbered:
+        flags = reported.get(str(number))
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            if isinstance(flags, bool) and value.is_leaf:
+                value.requires_grad_(flags)
+        elif isinstance(value, nn.Module) and isinstance(flags, dict):
+            for name, parameter in value.named_parameters():
+                if isinstance(flags.get(name), bool):
+                    parameter.requires_grad_(flags[name])
+
+
+def read_reply(reply: Message) -> tuple[Observation, str]:
+    """Returns what an answer says about the call."""
+    header = reply.header
+    error, trace = None, ""
+    if header.get("error") is not None:
+        error, trace = read_error(header["error"])
+    result = decode(header.get("result"), reply) if error is None else None
+    return Observation(result, error, **read_effects(header.get("effects"))), trace
+
+
+def read_error(description: Any) -> tuple[BaseException, str]:
+    """Builds an exception like the one that the student's function raised."""
+    try:
+        name, base = description["type"], getattr(builtins, description["base"])
+        arguments, trace = description["arguments"], description["traceback"]
+        if not issubclass(base, BaseException) or not isinstance(trace, str):
+            raise TypeError("that is no exception")
+        if not all(type(value) in PLAIN for value in arguments[:MAX_ARGUMENTS]):
+            raise TypeError("the arguments are not plain")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise TransportError(f"an error can't be read: {error!r}") from None
+    arguments = [
+        clean_text(value[:MAX_TEXT]) if isinstance(value, str) else value
+        for value in arguments[:MAX_ARGUMENTS]
+    ]
+    trace = clean_text(trace[:MAX_TEXT])
+    kind = base if base.__name__ == name else make_class(name, base)
+    try:
+        return kind(*arguments), trace
+    except TypeError:  # some want more than a text
+        base = Exception if issubclass(base, Exception) else BaseException
+        return make_class(name, base)(*map(str, arguments)), trace
+
+
+def read_effects(reported: Any) -> dict[str, Any]:
+    """Returns the side effects that an answer reports, if they have the right form."""
+    effects = {}
+    for field_ in fields(Observation):
+        if field_.name in ("result", "error"):
+            continue
+        value = reported.get(field_.name) if isinstance(reported, dict) else None
+        kind = int if field_.type is int else list
+        parts = value if isinstance(value, list) else []
+        if type(value) is not kind or len(parts) > MAX_NAMES:
+            raise TransportError(f"an answer has no {field_.name}")
+        if not all(type(part) in (str, int) for part in parts):
+            raise TransportError(f"an answer has another {field_.name}")
+        effects[field_.name] = value
+    return effects

@@ -1,0 +1,1 @@
+"""The gradebook: its settings, who was graded when, transactions, scores, names."""

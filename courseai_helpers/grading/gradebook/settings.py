@@ -1,0 +1,89 @@
+"""Reads the settings that nbgrader would use in a course directory."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGrader
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from courseai_helpers._common.errors import CourseError
+
+
+def list_assignments(course: Path) -> list[str]:
+    """Returns the names of the assignments under source/.
+
+    Raises:
+        CourseError: if this is not the top of a course directory.
+    """
+    if not (course / "nbgrader_config.py").is_file():
+        raise CourseError(
+            f"{course} has no nbgrader_config.py, so it is not the top of a course "
+            "directory. Change to the directory that you cloned and try again."
+        )
+    found = sorted({path.parent.name for path in course.glob("source/*/*.ipynb")})
+    if not found:
+        raise CourseError(
+            f"{course / 'source'} holds no assignment. The bundle for students comes "
+            "without it; instructors work in a clone of the whole repository."
+        )
+    return found
+
+
+def read_settings(course: Path) -> NbGrader:
+    """Returns an nbgrader application that has read the course's and the site's files.
+
+    Args:
+        course: The top of the course directory, which has to be the working directory:
+            nbgrader looks for its settings there.
+
+    Raises:
+        CourseError: if it is not the top of a course directory.
+    """
+    list_assignments(course)
+    application = NbGrader(log_level=logging.WARNING)
+    application.initialize([], root=str(course))
+    return application
+
+
+def open_gradebook(application: NbGrader, url: str = "") -> Gradebook:
+    """Opens the course's gradebook, or the same one by another URL."""
+    directory = application.coursedir
+    return Gradebook(url or directory.db_url, directory.course_id)
+
+
+def has_gradebook(application: NbGrader) -> bool:
+    """Tells whether there is a gradebook, which is not made by looking."""
+    url = make_url(application.coursedir.db_url)
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+
+
+def require_gradebook(application: NbGrader) -> None:
+    """Returns if there is a gradebook.
+
+    Raises:
+        CourseError: if not.
+    """
+    if not has_gradebook(application):
+        raise CourseError(
+            f"There is no gradebook at {application.coursedir.db_url} yet. `nbgrader "
+            "generate_assignment ASSIGNMENT` makes one."
+        )
+
+
+@contextlib.contextmanager
+def explain_database(application: NbGrader) -> Iterator[None]:
+    """Turns what a database may say into a paragraph with the next step."""
+    try:
+        yield
+    except DBAPIError as error:
+        url = make_url(application.coursedir.db_url).render_as_string()  # no password
+        reason = str(error.orig).strip().partition("\n")[0]
+        raise CourseError(
+            f"The gradebook at {url} can't be used ({reason}), and nothing in it was "
+            "changed. If it is being graded into, wait until that is done; if not, "
+            "`courseai doctor` looks what is wrong with it."
+        ) from error

@@ -1,0 +1,1 @@
+"""What an instructor's machine needs, and who else can read or replace a course."""

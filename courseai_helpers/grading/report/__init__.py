@@ -1,0 +1,1 @@
+"""`courseai report`: the class report, its item analysis and its charts."""

@@ -1,0 +1,94 @@
+"""Owns this process's forkserver, and asks it for kernels."""
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+from courseai_helpers.grading.sandbox.bubblewrap import Limits
+from courseai_helpers.grading.sandbox.forkserver import KERNEL, LESSON
+
+_server: tuple[socket.socket, subprocess.Popen] | None = None
+_lock = threading.Lock()
+
+
+def request_kernel(
+    submission: Path | None,
+    limits: Limits,
+    key: str,
+    link: socket.socket | None = None,
+    examiner: bool = False,
+    lesson: bool = False,
+) -> socket.socket:
+    """Asks for a kernel in a sandbox of its own.
+
+    Args:
+        submission: The folder that the kernel is to see a copy of.
+        limits: What the kernel may use.
+        key: The key that signs the messages to and from the kernel.
+        link: A socket that leads to the kernel's counterpart.
+        examiner: Whether the kernel is to run test cells.
+        lesson: Whether it is to run what `rehearsing.py` computes ahead.
+
+    Returns:
+        The socket that `keeper.keep_kernel` answers on.
+    """
+    request = {
+        "submission": submission and str(submission.resolve()),
+        "limits": asdict(limits),
+        "key": key,
+        "examiner": examiner,
+    }
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with _lock, theirs:
+        server = _find_server()
+        handles = [theirs.fileno()] + ([link.fileno()] if link else [])
+        socket.send_fds(server, [LESSON if lesson else KERNEL], handles)
+    ours.sendall(json.dumps(request).encode())
+    return ours
+
+
+def _find_server() -> socket.socket:
+    """Returns the socket of a running forkserver; starts one if there is none."""
+    global _server
+    if _server and _server[1].poll() is None:
+        return _server[0]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    environment = {
+        # A kernel's environment is set once it is forked. These are read on import.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "LANG": "C.UTF-8",
+        "HOME": str(Path.home()),
+        "PATH": os.environ.get("PATH", os.defpath),
+    }
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "courseai_helpers.grading.sandbox.forkserver"],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            cwd="/",
+        )
+    _server = ours, process
+    return ours
+
+
+@atexit.register
+def stop_server() -> None:
+    """Ends the forkserver of this process; its kernels end with their sockets."""
+    global _server
+    with _lock:
+        if _server:
+            requests, process = _server
+            requests.close()
+            process.kill()  # it has nothing to save, and torch is slow to say goodbye
+            process.wait()
+        _server = None

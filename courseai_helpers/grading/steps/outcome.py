@@ -1,0 +1,30 @@
+"""Lets the outcome of a test cell decide about its points, and nothing else."""
+
+from nbformat import NotebookNode
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+from courseai_helpers.grading.examiner.kernel import is_test
+
+
+class KeepOutcome(NbGraderPreprocessor):
+    """Takes from executed test cells what nbgrader would misread.
+
+    nbgrader gives no points for a cell with a line on stderr, be it a mere warning, and
+    reads a number that a cell puts out as partial credit. Our test cells say no by
+    raising, in no other way. This comes between the execution and the saving of scores.
+    """
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: dict, index: int
+    ) -> tuple[NotebookNode, dict]:
+        """Keeps what a test cell printed, and its errors."""
+        if is_test(cell):
+            for output in cell.outputs:
+                if output.output_type == "stream":
+                    output.name = "stdout"
+            cell.outputs = [
+                output
+                for output in cell.outputs
+                if output.output_type in ("stream", "error")
+            ]
+        return cell, resources

@@ -1,0 +1,1 @@
+"""Finding and reading what students hand in, without trusting a file or a name."""

@@ -1,0 +1,1 @@
+"""Submissions downloaded from an LMS, sorted by who sent them."""

@@ -1,0 +1,29 @@
+"""Figures of the lessons, each with a title, a scale and a text description."""
+
+from courseai_helpers.plots.figure import Picture
+from courseai_helpers.plots.grids import (
+    show_activation_grid,
+    show_filters,
+    show_image,
+    show_predictions,
+    show_scenes,
+    show_shares,
+)
+from courseai_helpers.plots.heatmaps import (
+    compare_heatmaps,
+    show_gallery,
+    show_grad_cam,
+)
+
+__all__ = [
+    "Picture",
+    "compare_heatmaps",
+    "show_activation_grid",
+    "show_filters",
+    "show_gallery",
+    "show_grad_cam",
+    "show_image",
+    "show_predictions",
+    "show_scenes",
+    "show_shares",
+]
