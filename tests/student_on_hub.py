@@ -15,7 +15,12 @@ from pathlib import Path
 
 SECRETS: list[str] = []  # lines of solutions and hidden tests, set by the test
 PLACES: dict = {}  # exchange, homes, clone, hub, ports, set by the test
-ANSWERS = ("reference", "reference.visualizing_features", "grading", "grading.oracles")
+ANSWERS = (
+    "reference",
+    "reference.visualizing_features",
+    "grading",
+    "grading.examiner.oracles",
+)
 SYSTEM = ("/dev", "/proc", "/sys", "/usr/lib", "/usr/share", "/usr/include")
 
 

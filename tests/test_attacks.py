@@ -162,7 +162,10 @@ def find_leaks(course: HostileCourse, attack: Attack) -> list[str]:
 
 def read_secret_lines() -> set[str]:
     """Returns the long lines of the oracles and of the reference solutions."""
-    names = ("grading/oracles.py", "reference/visualizing_features.py")
+    names = (
+        "grading/examiner/oracles/__init__.py",
+        "reference/visualizing_features.py",
+    )
     lines = "\n".join((PACKAGE / name).read_text() for name in names).splitlines()
     return {line.strip() for line in lines if len(line.strip()) > 40}
 

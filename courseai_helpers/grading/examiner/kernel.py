@@ -1,7 +1,7 @@
 """The examiner: a kernel that runs the test cells of one submission.
 
 The student's own cells never enter it. It sets the lesson up for itself, and the names
-of the exercises stand there for functions in the student's kernel, see `stand_ins.py`.
+of the exercises stand there for functions in the student's kernel, see `proxies.py`.
 """
 
 import hashlib

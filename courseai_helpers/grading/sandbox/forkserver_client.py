@@ -33,7 +33,7 @@ def request_kernel(
         key: The key that signs the messages to and from the kernel.
         link: A socket that leads to the kernel's counterpart.
         examiner: Whether the kernel is to run test cells.
-        lesson: Whether it is to run what `rehearsing.py` computes ahead.
+        lesson: Whether it is to run what `rehearsal.py` computes ahead.
 
     Returns:
         The socket that `keeper.keep_kernel` answers on.

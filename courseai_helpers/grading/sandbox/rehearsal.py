@@ -2,7 +2,7 @@
 
 The given cells of the notebook ask for the features of the laboratory's scenes and for
 the other methods' heatmaps, whatever the student wrote. The process that forks kernels
-computes them once; its children find them in memory, see `remembering.py`. There is
+computes them once; its children find them in memory, see `_common/cache.py`. There is
 nothing secret in them: they are what the student's own JupyterLab shows.
 """
 
