@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from lms_course import ASSIGNMENT, NOTEBOOK, add_student, make_course, make_notebook
 from lms_course import open_gradebook as open_course
 
-from courseai_helpers.cli import main
+from courseai_helpers.cli.main import main
 from courseai_helpers.grading.uploads.archives import unpack
 
 STORED, DEFLATE, BZIP2, LZMA = (

@@ -13,7 +13,7 @@ from conftest import needs_root
 from lms_course import make_course
 from small_course import run
 
-from courseai_helpers.cli import main
+from courseai_helpers.cli.main import main
 from courseai_helpers.machine import doctor
 from courseai_helpers.machine.doctor import Finding
 from courseai_helpers.models import weights

@@ -12,7 +12,7 @@ from local_server import find_closed_port, serve
 from PIL import Image
 
 from courseai_helpers._common import files, http
-from courseai_helpers.cli import main
+from courseai_helpers.cli.main import main
 from courseai_helpers.images import gallery, photo_cache, photos
 from courseai_helpers.models import weights
 

@@ -18,8 +18,7 @@ from small_course import run
 from test_lms_export import CANVAS, MOODLE
 from test_lms_submissions import pack
 
-from courseai_helpers.cli import main
-from courseai_helpers.cli.main import make_parser
+from courseai_helpers.cli.main import main, make_parser
 
 WORKSHEET = (
     "Identifier,Full name,Email address,Last modified (submission)\n"

@@ -8,7 +8,7 @@ import pytest
 from lms_course import ASSIGNMENT, add_student, give_points, make_course, open_gradebook
 from small_course import run
 
-from courseai_helpers.cli import main
+from courseai_helpers.cli.main import main
 
 IDENTITY = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
 CANVAS = (

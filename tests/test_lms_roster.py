@@ -8,7 +8,7 @@ import pytest
 from lms_course import ASSIGNMENT, make_course, open_gradebook
 from small_course import run
 
-from courseai_helpers.cli import main
+from courseai_helpers.cli.main import main
 
 CANVAS = (
     "Student,ID,SIS User ID,SIS Login ID,Section,Lab (1)\n"

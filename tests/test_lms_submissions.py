@@ -21,7 +21,7 @@ from lms_course import (
 )
 from small_course import run
 
-from courseai_helpers.cli import main
+from courseai_helpers.cli.main import main
 from courseai_helpers.grading.submissions.reading import NotebookError, read_notebook
 
 EARLY = datetime(2026, 10, 31, 10, 0, 0)  # before the assignment is due, in UTC

@@ -24,7 +24,7 @@ from lms_course import (
 from small_course import run
 
 from courseai_helpers._common.printing import make_lines_printable, make_printable
-from courseai_helpers.cli import main
+from courseai_helpers.cli.main import main
 
 COMMANDS = ("\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\x90q\x9c", "\x08", "\x7f", "\r",
             "\u202e", "\u2066", "\u2028", "\u200e", "\ufeff", "\U000e0041")  # fmt: skip
