@@ -1,10 +1,10 @@
 """Forks kernels from a process that has loaded what they need.
 
 It is run as a program, by `forkserver_client.py`, with one end of a socket as its
-standard input. Every message on it is the request for one kernel and carries a socket of that kernel's
-own: there, what is to be known about it and requests to signal it come in, and the
-report of its end goes out. This process itself learns nothing about any kernel, since
-every later one inherits its memory.
+standard input. Every message on it is the request for one kernel and carries a socket
+of that kernel's own: there, what is to be known about it and requests to signal it come
+in, and the report of its end goes out. This process itself learns nothing about any
+kernel, since every later one inherits its memory.
 """
 
 import contextlib
