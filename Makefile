@@ -22,11 +22,12 @@ test: .venv/installed-test
 
 # What takes minutes for one test, and all the attacks, not just every third one.
 test-long: .venv/installed-test
-	$(PYTEST) -m long && COURSEAI_ATTACKS=. $(PYTEST) tests/test_attacks.py
+	$(PYTEST) -m long && COURSEAI_ATTACKS=. $(PYTEST) tests/attacks/test_attacks.py
 
 # JupyterLab in a real browser, which `make test` runs as well; needs Chromium.
 browser-test: .venv/installed-test
-	.venv/bin/pytest tests/test_class_in_browser.py tests/test_explorer_browser.py
+	.venv/bin/pytest tests/grading/classrun/test_class_in_browser.py \
+	    tests/explorer/test_explorer_browser.py
 
 # Do all cells run, and does the solution still show what is stored in it?
 NBVAL := COURSEAI_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/pytest --nbval-current-env

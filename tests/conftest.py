@@ -47,7 +47,7 @@ LONGEST = (
     "test_robustness.py",
     "test_jupyterhub.py",
     "test_examiner.py",
-    "test_warm_kernels.py",
+    "test_forkserver.py",
     "test_shortcut.py",
     "test_bundle.py",
     "test_feedback.py",

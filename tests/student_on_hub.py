@@ -1,6 +1,7 @@
 """What a student on the class server tries, in a kernel of their own.
 
-`tests/test_jupyterhub.py` sends this file there, as a student would type it. It prints
+`tests/install/test_jupyterhub.py` sends this file there, as a student would type it. It
+prints
 what was found, as JSON: nothing, in every entry.
 """
 

@@ -18,7 +18,7 @@ SKIPS = {
 
 def run_pytest(file: Path, ci: str) -> subprocess.CompletedProcess:
     """Runs the tests of a file with the hooks of this folder."""
-    environment = os.environ | {"CI": ci, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"CI": ci, "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "conftest", "-rs", str(file)],
         cwd=file.parent,

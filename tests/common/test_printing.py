@@ -147,7 +147,7 @@ def test_grade_and_report_print_no_command(course, capsys):
 def test_doctor_prints_no_command(tmp_path):
     folder = tmp_path / "\x1b[2J\u202e"
     folder.mkdir()
-    shutil.copy(Path(__file__).parents[1] / "nbgrader_config.py", folder)
+    shutil.copy(Path(__file__).parents[2] / "nbgrader_config.py", folder)
     (folder / "source" / "a").mkdir(parents=True)
     (folder / "source" / "a" / "a.ipynb").write_text(make_notebook("x"))
     result = run(folder, "courseai_helpers.cli", "doctor")

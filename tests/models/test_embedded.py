@@ -17,7 +17,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 from courseai_helpers.models import embedded
 
-TOOLS = Path(__file__).parents[1] / "tools"
+TOOLS = Path(__file__).parents[2] / "tools"
 DATA = Path(embedded.__file__).parent / "data"
 WEIGHTS = ResNet18_Weights.IMAGENET1K_V1  # preprocessing and names, no download
 

@@ -19,7 +19,7 @@ from small_course import (
 
 pytestmark = kernels.needs_sandbox
 
-HOSTILE = Path(__file__).with_name("hostile_worker.py")
+HOSTILE = Path(__file__).parents[1] / "hostile_worker.py"
 ATTACKS = re.findall(r"@attack\ndef (\w+)", HOSTILE.read_text())
 # What makes no promise: these bring a result, which says what it may.
 TAKEN = {"an_event", "odd_outputs"}

@@ -298,7 +298,7 @@ def test_what_is_found_where_nothing_is_protected(result, tmp_path):
             "attacks": {a.title: course.adapt(a.code) for a in attacks},
         }
         request.write_text(json.dumps(content))
-        program = [sys.executable, str(Path(__file__).with_name("unprotected.py"))]
+        program = [sys.executable, str(ROOT / "tests/unprotected.py")]
         subprocess.run(
             [*program, str(request)],
             cwd=folder,

@@ -10,7 +10,7 @@ from courseai_helpers._common import cache
 from courseai_helpers.grading.sandbox.rehearsal import rehearse
 from courseai_helpers.models import embedded
 
-NOTEBOOK = Path(__file__).parents[1] / (
+NOTEBOOK = Path(__file__).parents[3] / (
     "source/visualizing_features/visualizing_features.ipynb"
 )
 

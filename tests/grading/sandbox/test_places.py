@@ -149,7 +149,7 @@ def stage(place: str, part: str, user: str) -> list[str]:
     """Runs LOOK in a kernel, with environment or course at a place."""
     names = ("environment", "course")
     where = [PLACES[place] if n in PARTS[part] else "/srv/usual" for n in names]
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[3]
     sources = [str(root), sys.prefix, sys.base_prefix]
     arguments = [*sources, *where, str(USERS[user]), RUN]
     command = ["unshare", "--mount", "--propagation", "private", "bash", "-c", STAGE]

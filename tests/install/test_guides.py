@@ -14,7 +14,7 @@ from kernels import needs_sandbox
 
 from courseai_helpers.grading.authoring.demo import fill_in, read_answers
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 
