@@ -13,8 +13,8 @@ from nbformat import NotebookNode, from_dict, reads, writes
 
 from courseai_helpers.grading.examiner.kernel import is_test
 from courseai_helpers.grading.steps import failures
-from courseai_helpers.grading.steps.execute import name_cell
 from courseai_helpers.grading.steps.messages import clean_cell
+from courseai_helpers.grading.submissions.reading import name_cell
 
 MAX_REPLY = 2**27  # bytes
 MAX_MESSAGE = 10_000  # characters of an error's message

@@ -39,6 +39,7 @@ from courseai_helpers.grading.steps.failures import (
     classify_error,
 )
 from courseai_helpers.grading.steps.messages import UNREADABLE, clean_cell
+from courseai_helpers.grading.submissions.reading import name_cell
 
 HARMLESS = (ERROR, WRONG_ANSWER)  # what such a cell did first stays; it may be needed
 LEAST_CELLS = 12  # with the least time limit each, a submission may have
@@ -455,11 +456,6 @@ class SandboxedExecute(Patient, Execute):
         if before <= self.output_limit < self.output_bytes:
             self.interruption = asyncio.ensure_future(self.km.interrupt_kernel())
         return self.output_bytes <= self.output_limit
-
-
-def name_cell(cell: NotebookNode) -> str:
-    """Returns the name of a cell: its grade_id, or its id."""
-    return cell.metadata.get("nbgrader", {}).get("grade_id") or cell.get("id", "")
 
 
 def name_time(cell: NotebookNode) -> str:

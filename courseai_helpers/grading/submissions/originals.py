@@ -11,8 +11,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme
 from traitlets.config import Config
 
-from courseai_helpers.grading.steps.execute import name_cell
-from courseai_helpers.grading.submissions.reading import read_notebook
+from courseai_helpers.grading.submissions.reading import name_cell, read_notebook
 
 
 @dataclass(frozen=True)

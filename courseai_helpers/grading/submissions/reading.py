@@ -24,6 +24,11 @@ class NotebookError(CourseError):
     """Says why a file can't be read as a notebook, and what to do."""
 
 
+def name_cell(cell: NotebookNode) -> str:
+    """Returns the name of a cell: its grade_id, or its id."""
+    return cell.metadata.get("nbgrader", {}).get("grade_id") or cell.get("id", "")
+
+
 def read_notebook(path: Path) -> NotebookNode:
     """Reads a notebook of any format, in any encoding of Unicode.
 
