@@ -75,7 +75,7 @@ endif
 	@touch $@
 
 # Keeps links that somebody sends from acting in the Formgrader.
-GUARD := courseai_helpers.grading.formgrader
+GUARD := courseai_helpers.grading.sanitize.formgrader
 
 # From the lock: the very files that were tested, or nothing. The tests' has all others.
 .venv/installed-%: locks/%.txt pyproject.toml | .venv/bin/pip

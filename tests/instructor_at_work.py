@@ -20,7 +20,7 @@ OPTIONS = (
     "--no-browser",
     "--ServerApp.ip=127.0.0.1",
     "--ServerApp.port=0",
-    "--ServerApp.jpserver_extensions=courseai_helpers.grading.formgrader=True",
+    "--ServerApp.jpserver_extensions=courseai_helpers.grading.sanitize.formgrader=True",
 )
 SERVER = [sys.executable, "-m", "jupyter_server", *OPTIONS]
 

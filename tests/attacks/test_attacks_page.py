@@ -64,7 +64,7 @@ HELD_ANYWAY = {
 # These run nothing, but tell that, when and where a submission is read.
 CALLS = {title for title in (*MARKDOWN, *OUTPUTS) if "elsewhere" in title}
 CALLS.add("redirection")
-GUARD = "courseai_helpers.grading.formgrader"  # an extension of the server
+GUARD = "courseai_helpers.grading.sanitize.formgrader"  # an extension of the server
 # Names that command a terminal, or a gradebook's page.
 COMMAND = "\x1b]0;owned\x07\x9b2J\u202e"
 

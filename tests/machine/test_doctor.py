@@ -178,8 +178,8 @@ def test_an_extension_is_enabled_disabled_or_missing(
 @pytest.mark.parametrize(
     ("listed", "state"),
     [
-        ("  courseai_helpers.grading.formgrader enabled", "ok"),
-        ("  courseai_helpers.grading.formgrader disabled", "warning"),
+        ("  courseai_helpers.grading.sanitize.formgrader enabled", "ok"),
+        ("  courseai_helpers.grading.sanitize.formgrader disabled", "warning"),
         ("  nbgrader.server_extensions.formgrader enabled", "warning"),
     ],
 )

@@ -45,7 +45,7 @@ def list_instructor_checks(course: Path) -> list[Check]:
 
 def check_guard() -> Iterator[Finding]:
     """Checks that links which somebody sends can't act in the Formgrader."""
-    extension = "courseai_helpers.grading.formgrader"
+    extension = "courseai_helpers.grading.sanitize.formgrader"
     found = check_extension("server extension", extension, "server guard")
     if found.state != "ok":
         text = "links that others send you can act in the Formgrader"
