@@ -7,7 +7,7 @@ from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
 from courseai_helpers.models import Prediction
-from courseai_helpers.plots import grids
+from courseai_helpers import plots
 from courseai_helpers.plots.figure import tile
 
 PHOTO = Image.new("RGB", (32, 24), "orange")
@@ -19,13 +19,13 @@ def drawings() -> dict:
     filters = [np.full((7, 7, 3), 0.5)] * 10
     predictions = [Prediction("tabby", 0.6, 281), Prediction("crane", 0.2, 134)]
     return {
-        "image": grids.show_image(PHOTO, "An orange field"),
-        "predictions": grids.show_predictions(PHOTO, predictions),
-        "filters": grids.show_filters(filters, "Ten gray filters"),
-        "activations": grids.show_activation_grid(torch.rand(1, 20, 6, 8), "layer2"),
-        "grad_cam": grids.show_grad_cam(PHOTO, CAM, "What speaks for orange"),
-        "compare": grids.compare_heatmaps([(PHOTO, CAM, "one")], "All", [(0, 0, 9, 9)]),
-        "gallery": grids.show_gallery(
+        "image": plots.show_image(PHOTO, "An orange field"),
+        "predictions": plots.show_predictions(PHOTO, predictions),
+        "filters": plots.show_filters(filters, "Ten gray filters"),
+        "activations": plots.show_activation_grid(torch.rand(1, 20, 6, 8), "layer2"),
+        "grad_cam": plots.show_grad_cam(PHOTO, CAM, "What speaks for orange"),
+        "compare": plots.compare_heatmaps([(PHOTO, CAM, "one")], "All", [(0, 0, 9, 9)]),
+        "gallery": plots.show_gallery(
             [("a", PHOTO, CAM), ("b", ValueError("no such host"))], "Gallery"
         ),
     }
@@ -44,7 +44,7 @@ def test_a_figure_goes_out_as_an_image_with_alt_text(monkeypatch, capsys):
     monkeypatch.setattr(
         "IPython.display.display", lambda data, raw: shown.append((data, raw))
     )
-    picture = grids.show_image(PHOTO, 'A "field" & more')
+    picture = plots.show_image(PHOTO, 'A "field" & more')
     DisplayFormatter().format(picture)
     ((data, raw),) = shown
     assert raw and data["text/plain"] == 'A "field" & more'
@@ -55,15 +55,15 @@ def test_a_figure_goes_out_as_an_image_with_alt_text(monkeypatch, capsys):
 
 def test_heatmaps_share_one_fixed_scale():
     half = CAM / 2
-    picture = grids.compare_heatmaps([(PHOTO, CAM, "a"), (PHOTO, half, "b")], "Both")
+    picture = plots.compare_heatmaps([(PHOTO, CAM, "a"), (PHOTO, half, "b")], "Both")
     limits = [ax.images[1].get_clim() for ax in picture.axes[:2]]
     assert limits == [(0, 1), (0, 1)]
 
 
 def test_the_description_says_where_the_heat_is():
-    assert "in the upper right" in grids.show_grad_cam(PHOTO, CAM, "Heat").description
+    assert "in the upper right" in plots.show_grad_cam(PHOTO, CAM, "Heat").description
     zeros = np.zeros_like(CAM)
-    assert "nowhere" in grids.show_grad_cam(PHOTO, zeros, "Heat").description
+    assert "nowhere" in plots.show_grad_cam(PHOTO, zeros, "Heat").description
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_where_the_heat_is_stands_in_the_description_in_plain_words(row, column,
     cam = np.zeros((24, 32), dtype=np.float32)
     cam[row, column] = 1
     panels = [(PHOTO, cam, "first:\nred cup")]
-    description = grids.compare_heatmaps(panels, "Heat").description
+    description = plots.compare_heatmaps(panels, "Heat").description
     assert f"Heat. first: red cup: hottest {words}." == description
 
 
 def test_a_photo_that_failed_says_why_in_its_row():
     rows = [("bird", OSError("no such host")), ("cat", PHOTO, CAM)]
-    picture = grids.show_gallery(rows, "Gallery")
+    picture = plots.show_gallery(rows, "Gallery")
     texts = [text.get_text() for ax in picture.axes for text in ax.texts]
     assert texts == ["Not shown: no such host"]
     assert len(picture.axes[2].images) == 1
@@ -94,27 +94,27 @@ def test_a_photo_that_failed_says_why_in_its_row():
 
 def test_a_photo_of_another_size_than_the_heatmap_is_refused():
     with pytest.raises(ValueError, match="crop_seen"):
-        grids.show_grad_cam(PHOTO.resize((64, 48)), CAM, "Heat")
+        plots.show_grad_cam(PHOTO.resize((64, 48)), CAM, "Heat")
 
 
 def test_a_heatmap_with_batch_axes_is_refused():
     with pytest.raises(ValueError, match=r"shape \[H, W\]"):
-        grids.show_grad_cam(PHOTO, CAM[None, None], "Heat")
+        plots.show_grad_cam(PHOTO, CAM[None, None], "Heat")
 
 
 def test_filters_that_are_not_normalized_are_refused():
     with pytest.raises(ValueError, match="normalize each filter first"):
-        grids.show_filters([np.full((7, 7, 3), -1.0)], "Filters")
+        plots.show_filters([np.full((7, 7, 3), -1.0)], "Filters")
 
 
 def test_filters_with_the_channel_first_are_refused():
     with pytest.raises(ValueError, match="color last"):
-        grids.show_filters([np.zeros((3, 7, 7))], "Filters")
+        plots.show_filters([np.zeros((3, 7, 7))], "Filters")
 
 
 def test_activations_of_a_whole_batch_are_refused():
     with pytest.raises(ValueError, match="one image"):
-        grids.show_activation_grid(torch.rand(2, 4, 5, 5), "conv1")
+        plots.show_activation_grid(torch.rand(2, 4, 5, 5), "conv1")
 
 
 def test_a_montage_keeps_every_tile_in_its_place():
