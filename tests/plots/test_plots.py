@@ -6,8 +6,8 @@ import torch
 from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
-from courseai_helpers.models import Prediction
 from courseai_helpers import plots
+from courseai_helpers.models import Prediction
 from courseai_helpers.plots.figure import tile
 
 PHOTO = Image.new("RGB", (32, 24), "orange")
