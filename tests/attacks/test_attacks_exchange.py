@@ -44,13 +44,15 @@ class Class:
 
 
 def submit(exchange: Path, student: str, answer: str) -> None:
-    """Hands in with nbgrader, as the student."""
+    """Hands in with nbgrader, as the student: a notebook, and a link to a file."""
     home = exchange.parent / "home" / student
     options = ("--course=courseai", f"--Exchange.root={exchange}")
     if not (home / ASSIGNMENT).exists():
         run_module_as(
             student, home, "nbgrader", "fetch_assignment", ASSIGNMENT, *options
         )
+        (home / "plot.txt").write_text(answer)
+        (home / ASSIGNMENT / "plot.txt").symlink_to(home / "plot.txt")
     path = home / ASSIGNMENT / NOTEBOOK
     notebook = json.loads(path.read_text())
     for cell in notebook["cells"]:
@@ -206,6 +208,8 @@ def test_honest_work_is_collected_whole_whoever_else_wrote_to_the_exchange(room)
         for student in (ADA, BEN):
             text = room.collected(course, student).joinpath(NOTEBOOK).read_text()
             assert f"# {student}" in text and "forged" not in text, name
+            plot = room.collected(course, student) / "plot.txt"
+            assert plot.read_text() == f"# {student}" and not plot.is_symlink()
         assert "3 collected" in room.said[name], room.said[name]
 
 
