@@ -75,13 +75,13 @@ endif
 	@touch $@
 
 # Keeps links that somebody sends from acting in the Formgrader.
-GUARD := courseai_helpers.grading.sanitize.formgrader
+GUARD := deploy/jupyterhub/settings/grader/jupyter_server_config.json
 
 # From the lock: the very files that were tested, or nothing. The tests' has all others.
 .venv/installed-%: locks/%.txt pyproject.toml | .venv/bin/pip
 	@$(call step,Installing the packages in $< (minutes),$(install_lock))
 	@$(call step,Installing the course,$(PIP) --no-deps --no-build-isolation -e . \
-	    && .venv/bin/jupyter server extension enable --sys-prefix $(GUARD))
+	    && cp $(GUARD) .venv/etc/jupyter/jupyter_server_config.d/courseai.json)
 	@touch $@ .venv/installed-student $(if $(filter test,$*),.venv/installed-instructor)
 
 # Every lock anew, after a change of pyproject.toml or to take up newer versions of what

@@ -15,12 +15,13 @@ import urllib.error
 import urllib.request
 
 PAGES = ("manage_assignments", "gradebook", "manage_students")
+GUARD = "courseai_helpers.grading.sanitize.formgrader"
 OPTIONS = (
     "--allow-root",
     "--no-browser",
     "--ServerApp.ip=127.0.0.1",
     "--ServerApp.port=0",
-    "--ServerApp.jpserver_extensions=courseai_helpers.grading.sanitize.formgrader=True",
+    f"--ServerApp.jpserver_extensions={GUARD}=True",
 )
 SERVER = [sys.executable, "-m", "jupyter_server", *OPTIONS]
 

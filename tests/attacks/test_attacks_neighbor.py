@@ -25,7 +25,7 @@ pytestmark = [
 
 COURSEAI = ["-m", "courseai_helpers.cli"]
 NBGRADER = ["-m", "nbgrader"]
-INSTRUCTOR = str(Path(__file__).with_name("instructor_at_work.py"))
+INSTRUCTOR = str(Path(__file__).parents[1] / "instructor_at_work.py")
 COMMANDS = {
     "roster": [*COURSEAI, "import", "roster", "roster.csv"],
     "import": [*COURSEAI, "import", "submissions", "download.zip", ASSIGNMENT],

@@ -127,6 +127,7 @@ def test_the_commands_that_the_readme_names_exist(commands, run, tmp_path):
                 "python3",
                 "pip",
                 "source",
+                "cp",
                 "git",
                 "jupyter",
                 "pytest",

@@ -1,5 +1,7 @@
 """`courseai doctor`: what it finds on a machine, whole or broken."""
 
+import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -192,7 +194,19 @@ def test_a_formgrader_without_its_guard_is_named(tmp_path, monkeypatch, listed, 
     (finding,) = check_guard()
     doctor.list_extensions.cache_clear()
     assert finding.state == state and bool(finding.fix) == (state == "warning")
-    assert not finding.fix or "enable --sys-prefix courseai_helpers" in finding.fix
+
+
+def test_the_fix_enables_the_guard_of_the_formgrader(tmp_path, monkeypatch):
+    from courseai_helpers.grading.machine.doctor import ENABLED, check_guard
+
+    monkeypatch.setattr(doctor, "list_extensions", lambda kind: "")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (tmp_path / ENABLED).parent.mkdir(parents=True)
+    (finding,) = check_guard()
+    subprocess.run(finding.fix, shell=True, check=True)
+    settings = json.loads((tmp_path / ENABLED).read_text())
+    (name,) = settings["ServerApp"]["jpserver_extensions"]
+    assert hasattr(importlib.import_module(name), "_load_jupyter_server_extension")
 
 
 def test_little_room_and_little_memory_are_said(course, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nbgrader.apps import NbGrader
 from nbgrader.exchange import ExchangeFactory
 from nbgrader.exchange.default import Exchange
 
+import courseai_helpers
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.gradebook.settings import has_gradebook, read_settings
 from courseai_helpers.grading.machine.permissions import (
@@ -28,6 +30,9 @@ from courseai_helpers.machine.doctor import (
     list_student_checks,
 )
 
+# The settings that enable the Formgrader's guard, and where a server looks for them.
+GUARD = "deploy/jupyterhub/settings/grader/jupyter_server_config.json"
+ENABLED = "etc/jupyter/jupyter_server_config.d/courseai.json"
 SECONDS = 10  # for a database to answer
 
 
@@ -49,7 +54,8 @@ def check_guard() -> Iterator[Finding]:
     found = check_extension("server extension", extension, "server guard")
     if found.state != "ok":
         text = "links that others send you can act in the Formgrader"
-        fix = f"jupyter server extension enable --sys-prefix {extension}"
+        clone, place = Path(courseai_helpers.__file__).parents[1], Path(sys.prefix)
+        fix = shlex.join(["cp", str(clone / GUARD), str(place / ENABLED)])
         found = Finding(found.subject, "warning", text, fix)
     yield found
 
