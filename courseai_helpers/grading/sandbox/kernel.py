@@ -38,6 +38,8 @@ def run_kernel(options: list[str]) -> None:
     """Runs an IPython kernel like the one that `python -m ipykernel` starts."""
     from ipykernel.kernelapp import IPKernelApp
 
+    # The socket is for root, who in some containers may not override what modes say.
+    os.umask(0)
     sys.argv = ["ipykernel", *options]
     sys.path[0:0] = [""]
     IPKernelApp.launch_instance(options)

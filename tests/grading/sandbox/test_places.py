@@ -185,6 +185,21 @@ def test_an_environment_that_is_closed_to_kernels_is_no_sandbox():
     assert "let everybody read the environment: chmod -R go+rX /srv/closed/env" in text
 
 
+def test_root_in_a_container_may_lack_the_right_to_override_modes():
+    lacking = "-dac_override,-dac_read_search"
+    drop = ["setpriv", "--bounding-set", lacking, "--inh-caps", lacking]
+    code = (
+        "from courseai_helpers.grading import trial\n"
+        "try:\n    trial.require_sandbox()\n"
+        "except trial.SandboxError as error:\n    print(error.reason)\n"
+        "else:\n    print('hello')"
+    )
+    result = subprocess.run(
+        [*drop, sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert result.stdout == "hello\n", result
+
+
 def test_a_course_that_every_sandbox_would_show_is_refused():
     require_hidden(Path("/home/student/course"))
     with pytest.raises(SandboxError, match="could read /usr/share.*move the course"):
