@@ -17,8 +17,13 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 LESSON = "lesson"  # all that is graded of it
-PART = "part"  # two of its exercises, which need no network: it is quick
-PART_CELLS = re.compile(r"setup_imports|(test_)?(heat_inside|normalize_filters)")
+PART = (
+    "part"  # two of its exercises, which need no network, and a question: it is quick
+)
+QUESTION = "reflect_hierarchy"
+PART_CELLS = re.compile(
+    rf"{QUESTION}$|setup_imports|(test_)?(heat_inside|normalize_filters)"
+)
 MARK = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 SOLUTIONS = {name: MARK.sub("", source) for name, source in read_cells().items()}
 HEAT = SOLUTIONS["heat_inside"]
@@ -37,6 +42,8 @@ class Way:
         lost: The points that it costs, by test cell.
         reason: Why it costs them; "" if it costs none.
         plain: Whether plain `nbgrader autograde` grades it, too.
+        waits: Whether a person has to read the written answer.
+        uploaded: Whether the files of its folder are uploaded to Canvas.
     """
 
     name: str
@@ -45,6 +52,8 @@ class Way:
     lost: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     plain: bool = False
+    waits: bool = False
+    uploaded: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -53,19 +62,14 @@ class Way:
 WAYS: dict[str, Way] = {}
 
 
-def way(
-    course: str = PART,
-    lost: dict[str, float] | None = None,
-    reason: str = "",
-    plain: bool = False,
-) -> Callable:
+def way(course: str = PART, **options) -> Callable:
     """Registers a way; see `Way` for what can be said about it."""
 
     def register(edit: Callable) -> Callable:
-        name = edit.__name__
-        assert bool(lost) == bool(reason), f"{name}: no points without a reason"
-        assert name not in WAYS, f"There are two ways called {name}"
-        WAYS[name] = Way(name, edit, course, lost or {}, reason, plain)
+        entry = Way(edit.__name__, edit, course, **options)
+        assert bool(entry.lost) == bool(entry.reason), f"{entry}: why does it cost any?"
+        assert entry.name not in WAYS, f"There are two ways called {entry}"
+        WAYS[entry.name] = entry
         return edit
 
     return register
@@ -115,11 +119,12 @@ def hand_in(entry: Way, course: Path, assignment: str) -> None:
     release = course / "release" / assignment / f"{assignment}.ipynb"
     notebook = nbformat.read(release, as_version=4)
     solve(notebook)
-    folder = course / "submitted" / entry.name / assignment
+    top = "uploads" if entry.uploaded else "submitted"
+    folder = course / top / entry.name / assignment
     folder.mkdir(parents=True)
     entry.edit(notebook, folder)
     path = folder / release.name
-    if not path.exists():  # the way may have written it by itself
+    if not any(folder.rglob("*.ipynb*")):  # the way may have written it by itself
         path.write_text(json.dumps(notebook))
 
 
