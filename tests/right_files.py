@@ -8,7 +8,16 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
-from right_work import HEAT, LESSON, QUESTION, answer, find, insert_after, way
+from right_work import (
+    HEAT,
+    LESSON,
+    QUESTION,
+    answer,
+    find,
+    insert_after,
+    own_cell,
+    way,
+)
 
 NAME = "visualizing_features.ipynb"
 WRITTEN = "Edges in conv1, parts of objects in layer4: my grids show it."
@@ -99,7 +108,7 @@ def a_copy_beside_what_was_handed_out(notebook, folder):
     write(notebook, folder / NAME.replace(".", "-Copy1."))
 
 
-@way(plain=True)
+@way()
 def a_copy_of_a_mac_alone(notebook, folder):
     write(notebook, folder / NAME.replace(".", " copy 2."))
 
@@ -225,6 +234,83 @@ answer(
         "    total = ", "    plt.imshow(cam)\n    plt.show()\n    total = "
     ).replace("def ", "import matplotlib.pyplot as plt\n\n\ndef ", 1),
 )
+
+
+own_cell("modules_loaded_as_they_change", "%load_ext autoreload\n%autoreload 2")
+own_cell("a_breakpoint_left", "breakpoint()")
+own_cell(
+    "packages_installed", "!pip install pandas\n%pip install seaborn\nimport pandas"
+)
+own_cell(
+    "a_drive_of_colab",
+    "from google.colab import drive\ndrive.mount('/content/drive')\n%cd /content",
+)
+own_cell(
+    "all_that_is_logged_on_stderr",
+    "import logging, sys\n"
+    "logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, force=True)",
+)
+answer("time_taken_of_the_cell", "%%time\n" + HEAT)
+answer("output_of_the_cell_kept", "%%capture out\n" + HEAT)
+answer("an_await_above_the_function", "import asyncio\nawait asyncio.sleep(0)\n" + HEAT)
+answer("other_names_of_parameters", HEAT.replace("cam", "map").replace("box", "rect"))
+answer(
+    "a_wrong_check_below_the_function",
+    HEAT + "\n\nassert heat_inside(np.ones((2, 2)), (0, 0, 1, 1)) == 0.5",
+)
+answer(
+    "a_progress_bar_and_warnings_in_the_function",
+    HEAT.replace(
+        "    total = ",
+        "    for _ in tqdm(range(3)):\n        warnings.warn('slow')\n    total = ",
+    ).replace("def ", "import warnings\nfrom tqdm.auto import tqdm\n\n\ndef ", 1),
+)
+
+
+@way()
+def names_deleted_at_the_top_and_the_end(notebook, folder):
+    notebook.cells.insert(0, new_code_cell("%reset -f"))
+    notebook.cells.append(new_code_cell("del heat_inside\n%reset -f"))
+
+
+@way()
+def a_kernel_of_another_name(notebook, folder):
+    spec = {"name": "conda-env-dl-py", "display_name": "dl", "language": "python"}
+    notebook.metadata = {"kernelspec": spec, "language_info": {"version": "3.6.9"}}
+
+
+@way()
+def widgets_as_colab_stores_them(notebook, folder):
+    widget = {"model_name": "HBoxModel", "state": {}}  # no "state" around it
+    kind = "application/vnd.jupyter.widget-state+json"
+    notebook.metadata = {"widgets": {kind: {"abc": widget}}, "accelerator": "GPU"}
+
+
+@way()
+def a_picture_of_25_mb(notebook, folder):
+    picture = {"image/png": "A" * 25_000_000}
+    find(notebook, "setup_imports").outputs = [
+        {"output_type": "display_data", "metadata": {}, "data": picture}
+    ]
+
+
+@way()
+def tags_that_tell_others_to_skip(notebook, folder):
+    for cell in notebook.cells:
+        cell.metadata["tags"] = ["skip-execution", "raises-exception", "remove-cell"]
+
+
+@way()
+def an_answer_cell_turned_raw(notebook, folder):
+    cell = find(notebook, "heat_inside")
+    cell.cell_type = "raw"
+    del cell["outputs"], cell["execution_count"]
+    insert_after(notebook, "heat_inside", HEAT)
+
+
+@way(waits=True)
+def the_whole_notebook_twice(notebook, folder):
+    notebook.cells += [cell.copy() for cell in notebook.cells]
 
 
 @way()
