@@ -189,7 +189,7 @@ def test_root_in_a_container_may_lack_the_right_to_override_modes():
     lacking = "-dac_override,-dac_read_search"
     drop = ["setpriv", "--bounding-set", lacking, "--inh-caps", lacking]
     code = (
-        "from courseai_helpers.grading import trial\n"
+        "from courseai_helpers.grading.sandbox import trial\n"
         "try:\n    trial.require_sandbox()\n"
         "except trial.SandboxError as error:\n    print(error.reason)\n"
         "else:\n    print('hello')"

@@ -10,7 +10,7 @@ from right_work import LESSON, Way, find, hand_in
 from small_course import run
 from test_right_work import make_course
 
-from courseai_helpers.grading.ledger import read_entries
+from courseai_helpers.grading.gradebook.ledger import read_entries
 
 pytestmark = [kernels.needs_sandbox, pytest.mark.long]
 
