@@ -21,8 +21,8 @@ from courseai_helpers.grading.authoring.demo import (
     plan_submissions,
 )
 from courseai_helpers.grading.gradebook.scores import Score, read_scores
+from courseai_helpers.grading.sandbox.trial import require_sandbox
 from courseai_helpers.grading.steps.failures import AUDIT
-from courseai_helpers.grading.trial import require_sandbox
 
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 STUDENTS = ("fully-right", "partly-right", "blank")
