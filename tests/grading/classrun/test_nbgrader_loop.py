@@ -202,6 +202,16 @@ def test_the_demonstration_prints_the_gradebook_and_where_to_go_on(demonstration
     assert "make lab" in printed
 
 
+def test_the_readme_shows_the_table_that_the_demonstration_prints(root, demonstration):
+    _, printed = demonstration
+    (table,) = re.findall(r"```text\n(.*?)```", (root / "README.md").read_text(), re.S)
+    shown = [line.rstrip() for line in printed.splitlines()]
+    assert (
+        table.rstrip().splitlines()
+        == shown[shown.index(table.splitlines()[0]) :][: len(table.splitlines())]
+    )
+
+
 def test_an_answer_that_nobody_has_read_yet_waits_and_costs_nothing(demonstration):
     folder, _ = demonstration
     pages = {
