@@ -1,4 +1,5 @@
 """The `courseai` command, one file for each group of commands.
 
-It loads what a command needs when that is called: students have no `grading`.
+A command imports what it needs when it is called: students have no `grading`, and
+`courseai --help` should not load torch.
 """

@@ -1,4 +1,8 @@
-"""Numbers and methods beside Grad-CAM: other explanations, and how good they are."""
+"""Numbers and methods beside Grad-CAM: other explanations, and how good they are.
+
+Here are the peers that the lesson compares Grad-CAM with, the scores of that
+comparison, and the classifier that learns a shortcut. None of it is an exercise.
+"""
 
 from courseai_helpers.explain.methods import compute_other_heatmaps
 from courseai_helpers.explain.metrics import (

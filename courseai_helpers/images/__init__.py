@@ -1,6 +1,7 @@
 """Photos of the lessons: a gallery with licenses, loading, preprocessing.
 
 A photo is a PIL image until `preprocess` makes of it what ImageNet networks expect.
+What was downloaded once is kept, and is used again only if it is still the same.
 """
 
 from courseai_helpers.images.decoding import ImageError, load_image

@@ -1,4 +1,5 @@
 """Whether everything is here before a class: the doctor, and getting it ahead.
 
-Imported by commands only, which load one of its modules each.
+Only commands import from this room, each one of its modules. The doctor looks for
+packages that may be missing, so it imports none of the other rooms at the top.
 """

@@ -1,4 +1,8 @@
-"""Figures of the lessons, each with a title, a scale and a text description."""
+"""Figures of the lessons, each with a title, a scale and a text description.
+
+A function takes arrays, tensors or photos and returns a `Picture`, which carries its
+description for readers who cannot see it. Nothing in here calls `show()`.
+"""
 
 from courseai_helpers.plots.figure import Picture
 from courseai_helpers.plots.grids import (

@@ -1,5 +1,5 @@
 """Where student code runs: bubblewrap, resource limits, kernels forked from a server.
 
-Kernels of students and examiners are processes of this room; what is said between
-them is the examiner's matter.
+Kernels of students and of examiners are processes of this room. What the two say to
+each other is the examiner's business.
 """

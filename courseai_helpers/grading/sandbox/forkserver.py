@@ -39,7 +39,7 @@ KERNEL, LESSON = b"k", b"l"  # what is asked for
 
 
 def main() -> None:
-    """Forks a keeper for every request, until the other end is closed."""
+    """Forks a supervisor for every request, until the other end is closed."""
     for module in MODULES:
         importlib.import_module(module)
     from courseai_helpers.grading.sandbox.rehearsal import rehearse

@@ -36,7 +36,7 @@ def request_kernel(
         lesson: Whether it is to run what `rehearsal.py` computes ahead.
 
     Returns:
-        The socket that `keeper.keep_kernel` answers on.
+        The socket that `supervisor.keep_kernel` answers on.
     """
     request = {
         "submission": submission and str(submission.resolve()),

@@ -76,7 +76,7 @@ def set_limits(limits: Limits) -> None:
     for kind, limit in (
         (resource.RLIMIT_DATA, used + limits.memory),
         (resource.RLIMIT_NPROC, limits.processes),
-        # The keeper, who counts all processes, comes first and can say why.
+        # The supervisor, who counts all processes, comes first and can say why.
         (resource.RLIMIT_CPU, limits.cpu_seconds + 10),
         (resource.RLIMIT_FSIZE, limits.file_size),
         (resource.RLIMIT_NOFILE, 1024),

@@ -81,7 +81,7 @@ def keep_kernel(channel: socket.socket, link: int | None) -> None:
 
 
 def run_kernel(key: str, limits: Limits, link: int | None, output: mmap.mmap) -> None:
-    """Becomes the kernel, and never returns into the keeper's code."""
+    """Becomes the kernel, and never returns into the supervisor's code."""
     ports = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
     connection = {
         "transport": "ipc",
@@ -93,14 +93,14 @@ def run_kernel(key: str, limits: Limits, link: int | None, output: mmap.mmap) ->
     try:
         count_output(output)
         become_kernel(connection, limits, link)
-    except BaseException:  # nothing may get from here into the keeper's code
+    except BaseException:  # nothing may get from here into the supervisor's code
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
 def count_output(output: mmap.mmap) -> None:
-    """Makes this process tell its keeper how many characters it puts out.
+    """Makes this process tell its supervisor how many characters it puts out.
 
     Student code could tell a lie here. Its kernel would then be ended for the memory.
     """

@@ -58,7 +58,7 @@ def classify_death(report: dict | None) -> Failure:
     """Returns the failure that the end of a kernel means.
 
     Args:
-        report: What the kernel's keeper reported, or None if it did not.
+        report: What the kernel's supervisor reported, or None if it did not.
     """
     report = report or {"status": 1, "cause": None}
     if cause := report["cause"]:

@@ -1,4 +1,4 @@
-"""A kernel's keeper says which limit its kernel exceeded, and names the right one."""
+"""A kernel's supervisor says which limit its kernel exceeded, and names the right one."""
 
 import kernels
 import pytest

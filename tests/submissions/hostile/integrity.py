@@ -1,6 +1,6 @@
 # Attacks on points; see tests/hostile_course.py. None solves the exercise: whatever it
 # does, heat_inside deserves nothing. Replies to the examiner are forged from inside the
-# student's kernel, where `serving.answer` is called for every question.
+# student's kernel, where `student_side.answer` is called for every question.
 
 
 # %% numpy.testing and the comparisons of NumPy and torch always agree: not the tests'
@@ -485,13 +485,16 @@ shout("\ud800")
 
 
 # %% the modules that check are poisoned: the tests import their own
-import courseai_helpers.testing.compare as checks
-import courseai_helpers.testing.side_effects as observing
+import courseai_helpers.testing as face
+import courseai_helpers.testing.compare as compare
+import courseai_helpers.testing.side_effects as side_effects
 
-checks.difference = lambda *a, **k: ""
-checks.describe = lambda value: "what was expected"
-checks.read_numbers = lambda value: np.zeros(1)
-observing.observe = lambda *a: observing.Observation(result=0.75)
+for module in (face, compare):
+    module.difference = lambda *a, **k: ""
+    module.describe = lambda value: "what was expected"
+    module.read_numbers = lambda value: np.zeros(1)
+for module in (face, side_effects):
+    module.observe = lambda *a: side_effects.Observation(result=0.75)
 
 
 def heat_inside(cam, box):
@@ -1032,7 +1035,7 @@ PLACES = [
 ]
 PLACES += [Path(courseai_helpers.__file__).parent, Path.home() / ".local"]
 for place in PLACES:
-    for name in ("sitecustomize.py", "usercustomize.py", "x.pth", "checks.py"):
+    for name in ("sitecustomize.py", "usercustomize.py", "x.pth", "compare.py"):
         try:
             Path(place).mkdir(parents=True, exist_ok=True)
             Path(place, name).write_text(CODE)

@@ -156,7 +156,7 @@ def modules_in_the_folder(notebook: dict, folder: Path) -> None:
         (folder / f"{name}.py").write_text(f"{PATCH}raise ImportError('attacked')\n")
     package = folder / "courseai_helpers"
     package.mkdir()
-    for name in ("__init__", "checks", "observing"):
+    for name in ("__init__", "testing", "images"):
         (package / f"{name}.py").write_text(PATCH)
     find(notebook, "heat_inside")["source"] = (
         "import os\ndef heat_inside(cam, box):\n    os._exit(1)"
@@ -164,7 +164,7 @@ def modules_in_the_folder(notebook: dict, folder: Path) -> None:
 
 
 def settings_in_the_folder(notebook: dict, folder: Path) -> None:
-    """Settings of IPython, Jupyter and nbgrader beside the notebook: nobody reads."""
+    """Settings of IPython, Jupyter and nbgrader beside the notebook, which nothing reads."""
     settings = f"{PATCH}c = get_config()\nc.IPKernelApp.exec_lines = ['abs = len']\n"
     for name in ("ipython_config.py", "ipython_kernel_config.py", "jupyter_config.py"):
         (folder / name).write_text(settings)
