@@ -1,4 +1,4 @@
-"""A kernel's supervisor says which limit its kernel exceeded, and names the right one."""
+"""The supervisor of a kernel says which limit it exceeded, and names the right one."""
 
 import kernels
 import pytest
