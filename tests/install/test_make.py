@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import needs_root
 from test_locks import read_lock
 
 PIP = """#!/bin/sh
@@ -15,7 +16,6 @@ for line in $(seq 100); do echo "pip says $line"; done
 exit ${PIP_FAILS:-0}
 """
 COURSEAI = "#!/bin/sh\necho graded\n"
-JUPYTER = "#!/bin/sh\n"
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def course(root, tmp_path) -> Path:
     """A course whose environment has this pip, under a path with a space."""
     folder = tmp_path / "my course"
     (folder / ".venv/bin").mkdir(parents=True)
-    for name in ("Makefile", "pyproject.toml", "locks", "tools"):
+    (folder / ".venv/etc/jupyter/jupyter_server_config.d").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "deploy", "locks", "tools"):
         copy = shutil.copytree if (root / name).is_dir() else shutil.copy
         copy(root / name, folder / name)
-    scripts = {"pip": PIP, "courseai": COURSEAI, "jupyter": JUPYTER}
-    for name, content in scripts.items():
+    for name, content in (("pip", PIP), ("courseai", COURSEAI)):
         (folder / ".venv/bin" / name).write_text(content)
         (folder / ".venv/bin" / name).chmod(0o755)
     return folder
@@ -109,3 +109,61 @@ def test_graders_get_the_build_for_the_cpu_and_else_what_the_lock_names(course):
     versions = [f"{name}=={max(whole[name])}" for name in ("torch", "torchvision")]
     index = "--index-url https://download.pytorch.org/whl/cpu"
     assert torch == f"install --no-deps {index} {' '.join(versions)}"
+
+
+APT = """#!/bin/sh
+[ "$2" = update ] && exit
+for name; do :; done  # the last word: the package
+echo "$name" >> "$0.asked"
+ln -s /bin/true "$(dirname "$0")/${APT_MAKES:-$name}"
+"""
+
+
+@pytest.fixture
+def install_programs(course):
+    """Runs the script as in CI, on a machine with next to nothing and an apt-get."""
+    place = course / "bin"
+    place.mkdir()
+    for name in ("sh", "dirname", "id", "ln", "grep", "python3", "git", "make"):
+        (place / name).symlink_to(shutil.which(name))
+    (place / "apt-get").write_text(APT)
+    (place / "apt-get").chmod(0o755)
+    for name in ("openssl", "npm"):
+        (place / name).symlink_to("/bin/true")
+
+    def run_script(**variables: str) -> tuple[subprocess.CompletedProcess, list[str]]:
+        result = subprocess.run(
+            [course / "tools/install_programs.sh"],
+            env={"PATH": str(place), "HOME": str(course)} | variables,
+            capture_output=True,
+            text=True,
+        )
+        return result, (place / "apt-get.asked").read_text().split()
+
+    return run_script
+
+
+@needs_root
+def test_root_gets_what_is_missing_and_nothing_else(install_programs):
+    result, asked = install_programs(CI="true", APT_MAKES="useradd")
+    assert (result.returncode, asked) == (0, ["passwd", "chromium"]), result.stderr
+
+
+@needs_root
+def test_in_ci_what_can_not_be_installed_is_a_failure_and_at_home_it_is_not(
+    install_programs,
+):
+    result, _ = install_programs(CI="true", APT_MAKES="nothing")
+    assert result.returncode == 1
+    assert result.stderr.endswith("could not be installed: passwd\n")
+    assert install_programs(APT_MAKES="nothing")[0].returncode == 0
+
+
+@needs_root
+def test_in_ci_a_browser_is_missing_only_when_playwright_had_its_turn(
+    course, install_programs
+):
+    (course / ".venv/bin/playwright").symlink_to("/bin/false")
+    result, asked = install_programs(CI="true", APT_MAKES="useradd")
+    assert (result.returncode, asked) == (1, ["passwd", "chromium"])
+    assert result.stderr.endswith("could not be installed: chromium\n")
