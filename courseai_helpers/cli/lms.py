@@ -6,7 +6,9 @@ from pathlib import Path
 from courseai_helpers._common.printing import say
 
 
-def add_lms_commands(commands: argparse._SubParsersAction) -> None:
+def add_lms_commands(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
     """Adds the commands to those of `courseai`."""
     importing = commands.add_parser("import", help="take over what an LMS exports")
     kinds = importing.add_subparsers(required=True, metavar="what")
@@ -15,7 +17,9 @@ def add_lms_commands(commands: argparse._SubParsersAction) -> None:
     add_export_command(commands)
 
 
-def add_roster_command(kinds: argparse._SubParsersAction) -> None:
+def add_roster_command(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
     """Adds `courseai import roster`."""
     roster = kinds.add_parser(
         "roster", help="add and update students in the gradebook; remove none"
@@ -31,7 +35,9 @@ def add_roster_command(kinds: argparse._SubParsersAction) -> None:
     roster.set_defaults(run=run_import_roster)
 
 
-def add_submissions_command(kinds: argparse._SubParsersAction) -> None:
+def add_submissions_command(
+    kinds: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
     """Adds `courseai import submissions`."""
     submissions = kinds.add_parser(
         "submissions", help="put downloaded submissions into submitted/"
@@ -60,7 +66,9 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_export_command(commands: argparse._SubParsersAction) -> None:
+def add_export_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
     """Adds `courseai export`."""
     export = commands.add_parser("export", help="write grades as an LMS imports them")
     export.add_argument("form", choices=["canvas", "moodle"], help="which LMS")

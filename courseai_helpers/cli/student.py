@@ -6,7 +6,9 @@ from pathlib import Path
 from courseai_helpers._common.printing import say
 
 
-def add_machine_commands(commands: argparse._SubParsersAction) -> None:
+def add_machine_commands(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
     """Adds the commands to those of `courseai`."""
     fetch = commands.add_parser(
         "fetch", help="get the network's weights and the photos ahead of a class"

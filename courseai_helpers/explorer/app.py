@@ -4,6 +4,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import ipywidgets as widgets
 import torch
@@ -37,10 +38,10 @@ def explore(
     model: torch.nn.Module,
     photo: Image.Image,
     *,
-    grad_cam: Callable | None = None,
-    capture_activations: Callable | None = None,
-    normalize_filters: Callable | None = None,
-    filter_to_image: Callable | None = None,
+    grad_cam: Callable[..., Any] | None = None,
+    capture_activations: Callable[..., Any] | None = None,
+    normalize_filters: Callable[..., Any] | None = None,
+    filter_to_image: Callable[..., Any] | None = None,
 ) -> widgets.Widget:
     """Opens the explorer: filters, activation maps and heatmaps of any stage.
 
@@ -70,7 +71,7 @@ def explore(
     return Explorer(Inquiry(model, functions), photo)
 
 
-def in_turn(handle: Callable) -> Callable:
+def in_turn(handle: Callable[..., Any]) -> Callable[..., Any]:
     """Handles one change after the other, and none that the explorer itself makes.
 
     JupyterLab reports changed values in one thread and pressed buttons in another.
@@ -105,7 +106,7 @@ class Explorer(widgets.VBox):
         c.target.observe(self._change_class, "value")
         c.reset.on_click(self._start_over)
 
-    def _repr_mimebundle_(self, **options) -> dict:
+    def _repr_mimebundle_(self, **options) -> dict[str, Any]:
         """Adds to the widget what is shown where no widget can run."""
         c = self.controls
         parts = [c.picture.value, c.message.value, c.predictions.value]
@@ -145,7 +146,7 @@ class Explorer(widgets.VBox):
         self._update(note=note)
 
     @in_turn
-    def _change_class(self, change: dict) -> None:
+    def _change_class(self, change: dict[str, Any]) -> None:
         note = ""
         try:
             self._class = self._inquiry.find_class(change["new"])
@@ -154,7 +155,7 @@ class Explorer(widgets.VBox):
         self._update(note=note)
 
     @in_turn
-    def _update(self, change: dict | None = None, note: str = "") -> None:
+    def _update(self, change: dict[str, Any] | None = None, note: str = "") -> None:
         """Brings the controls into line with one another and shows what they say."""
         with self._settle():
             layer = self.controls.layer.value  # another may be chosen meanwhile

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 from PIL import Image
 
@@ -54,16 +55,16 @@ class PhotoChoice:
             return photo, ""
         return photo, f"“{name}” could not be loaded; this is “{shown}” in its place."
 
-    def _choose(self, change: dict) -> None:
+    def _choose(self, change: dict[str, Any]) -> None:
         if not self._adding:
             self._changed("")
 
-    def _add_upload(self, change: dict) -> None:
+    def _add_upload(self, change: dict[str, Any]) -> None:
         for file in change["new"]:
             self._add(file["name"], partial(load_image, bytes(file["content"])))
             self._controls.upload.value = ()  # the same file can be uploaded again
 
-    def _add_address(self, change: dict) -> None:
+    def _add_address(self, change: dict[str, Any]) -> None:
         if address := change["new"].strip():
             self._add(address, partial(load_image_from_url, address))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,9 @@ class Inquiry:
         ranking: All classes, most probable first.
     """
 
-    def __init__(self, model: nn.Module, functions: Mapping[str, Callable | None]):
+    def __init__(
+        self, model: nn.Module, functions: Mapping[str, Callable[..., Any] | None]
+    ):
         self.model = model
         self.stages = [name for name, child in model.named_children() if _convs(child)]
         self._functions = functions
@@ -178,7 +181,7 @@ class _AnotherStage(nn.Module):
         return self.model(images)
 
 
-def _drop(message: dict) -> None:
+def _drop(message: dict[str, Any]) -> None:
     return None
 
 

@@ -31,7 +31,7 @@ class ImageError(ValueError):
     """A picture cannot be had or used; the message says why and what to do."""
 
 
-def load_image(source: str | os.PathLike | bytes) -> Image.Image:
+def load_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
     """Reads a picture from a file or from bytes.
 
     Transparent parts come out white, EXIF rotation is applied, an animation gives its

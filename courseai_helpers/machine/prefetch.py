@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers._common.files import store
@@ -48,7 +49,7 @@ def fetch_all() -> Iterator[str]:
             yield f"{where}: the photo {name!r}"
 
 
-def list_web_photos() -> dict:
+def list_web_photos() -> dict[str, Any]:
     """Returns the photos of the gallery that do not come with the package."""
     return {name: photo for name, photo in GALLERY.items() if photo.url}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ class WatchedLayer:
             )
         return self._output
 
-    def _keep(self, layer: nn.Module, inputs: tuple, output: torch.Tensor):
+    def _keep(self, layer: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor):
         # Recording begins here: what lies before this layer needs no gradients.
         torch.set_grad_enabled(True)
         self._output = output.detach().clone().requires_grad_()

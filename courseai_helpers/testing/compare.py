@@ -141,7 +141,7 @@ def read_activation(result: Any, name: str) -> torch.Tensor | np.ndarray:
     return result[name]
 
 
-def read_classes(result: Any) -> list[tuple]:
+def read_classes(result: Any) -> list[tuple[Any, ...]]:
     """Returns a list of (class_index, probability, cam).
 
     Raises:

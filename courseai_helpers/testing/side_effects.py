@@ -42,7 +42,7 @@ class Observation:
     gradients_changed: list[str] = field(default_factory=list)
 
 
-def observe(function: Callable, *arguments: Any) -> Observation:
+def observe(function: Callable[..., Any], *arguments: Any) -> Observation:
     """Calls a function and reports its result, its exception and its side effects.
 
     Args:
@@ -113,7 +113,7 @@ def _modes(model: nn.Module) -> dict[str, bool]:
     return {name: module.training for name, module in model.named_modules()}
 
 
-def _state(model: nn.Module) -> dict[str, tuple]:
+def _state(model: nn.Module) -> dict[str, tuple[Any, ...]]:
     """Returns shape and hash of each tensor: copies would take more memory."""
     return {
         name: (value.shape, hashlib.sha256(read_bytes(value)).digest())
@@ -134,7 +134,7 @@ def _entrance(model: nn.Module) -> nn.Module:
     return next(module for module in model.modules() if not [*module.children()])
 
 
-def _hooks(model: nn.Module) -> Counter:
+def _hooks(model: nn.Module) -> Counter[Any]:
     """Counts the hooks on a model and on its parameters, each by place and identity."""
     found = Counter(
         ("all modules", kind, id(hook))

@@ -5,6 +5,7 @@ import re
 import tempfile
 from os.path import commonprefix
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -141,7 +142,7 @@ def compare_files(committed: Path, fresh: Path) -> str | None:
     return None
 
 
-def describe_cell(cell: nbformat.NotebookNode) -> tuple:
+def describe_cell(cell: nbformat.NotebookNode) -> tuple[Any, ...]:
     """Returns what has to be the same whenever and wherever a cell is executed."""
     outputs = [
         (output.output_type, output.get("name"), sorted(output.get("data", {})))

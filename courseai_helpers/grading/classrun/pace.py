@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -26,7 +27,10 @@ class Measurement(Executions):
         self.seconds: dict[str, float] = {}
 
     def run(
-        self, preprocessor: SandboxedExecute, notebook: NotebookNode, resources: dict
+        self,
+        preprocessor: SandboxedExecute,
+        notebook: NotebookNode,
+        resources: dict[str, Any],
     ) -> NotebookNode:
         """Executes a notebook."""
         executed = super().run(preprocessor, notebook, resources)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from enum import IntEnum
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from courseai_helpers.grading.cluster.execution import answer_packed, try_sandbox
 from courseai_helpers.grading.cluster.replies import MAX_REPLY
@@ -50,7 +50,7 @@ class NobodyError(Exception):
         self.kind, self.reason = kind, reason
 
 
-def refuse_pickles(event: str, arguments: tuple) -> None:
+def refuse_pickles(event: str, arguments: tuple[Any, ...]) -> None:
     """Keeps pickles from naming functions and classes, without which none can run.
 
     This is an audit hook: Python calls it, whoever unpickles, and it can't be removed.
@@ -118,7 +118,7 @@ def carry(client: "Client", requests: BinaryIO, tell: Callable[..., None]) -> No
         future.add_done_callback(partial(deliver, tell, number))
 
 
-def deliver(tell: Callable[..., None], number: int, future: "Future") -> None:
+def deliver(tell: Callable[..., None], number: int, future: "Future[Any]") -> None:
     """Tells what became of a submission."""
     try:
         reply = future.result()

@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -35,7 +36,7 @@ class Submission:
     student: str
     notebooks: dict[str, str]
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
-    config: dict = field(default_factory=dict, repr=False)
+    config: dict[str, Any] = field(default_factory=dict, repr=False)
     seconds: float = 0.0
 
     def list_failures(self) -> dict[str, dict[str, str]]:
@@ -92,7 +93,10 @@ class Executions:
         return executed
 
     def run(
-        self, preprocessor: SandboxedExecute, notebook: NotebookNode, resources: dict
+        self,
+        preprocessor: SandboxedExecute,
+        notebook: NotebookNode,
+        resources: dict[str, Any],
     ) -> NotebookNode:
         """Executes a notebook, unless everything is to stop."""
         with self.lock:

@@ -20,7 +20,7 @@ def steady() -> None:
     shell.events.register("post_run_cell", make_repair())
 
 
-def make_repair() -> Callable:
+def make_repair() -> Callable[..., Any]:
     """Makes the function that puts right what a cell has left unusable."""
     usual = dict(vars(builtins))
     depth = sys.getrecursionlimit()

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.exchange import default
@@ -65,7 +66,7 @@ class ExchangeCollect(default.ExchangeCollect):
             except MissingEntry:
                 return None
 
-    def list_records(self, inbound: int) -> dict[str, list[dict]]:
+    def list_records(self, inbound: int) -> dict[str, list[dict[str, Any]]]:
         """Returns the submissions that are by whom they say they are, by student."""
         wanted = self.coursedir.student_id or "*"
         records = defaultdict(list)
@@ -83,7 +84,7 @@ class ExchangeCollect(default.ExchangeCollect):
         return records
 
     @contextlib.contextmanager
-    def open_submission(self, record: dict, inbound: int) -> Iterator[int]:
+    def open_submission(self, record: dict[str, Any], inbound: int) -> Iterator[int]:
         """Opens a submission's folder.
 
         Raises:
@@ -98,7 +99,7 @@ class ExchangeCollect(default.ExchangeCollect):
                 )
             yield folder
 
-    def choose(self, records: list[dict]) -> dict:
+    def choose(self, records: list[dict[str, Any]]) -> dict[str, Any]:
         """Returns a student's submission that counts: the last, or the last in time."""
         records = self._sort_by_timestamp(records)
         if self.before_duedate and self.due is not None:
@@ -122,7 +123,7 @@ class ExchangeCollect(default.ExchangeCollect):
                 shutil.rmtree(staging, ignore_errors=True)
         self.report()
 
-    def collect(self, record: dict, staging: Path) -> None:
+    def collect(self, record: dict[str, Any], staging: Path) -> None:
         """Collects a submission, unless the same or a newer one is there."""
         # What grades needs Linux, and every nbgrader command reads this module.
         from courseai_helpers.grading.classrun.autograde import put_in_place
@@ -148,7 +149,7 @@ class ExchangeCollect(default.ExchangeCollect):
         put_in_place(filtered, destination)
         self.collected += 1
 
-    def is_newer(self, record: dict, destination: Path) -> bool:
+    def is_newer(self, record: dict[str, Any], destination: Path) -> bool:
         """Tells whether a submission replaces what is there."""
         try:
             there = self.coursedir.get_existing_timestamp(str(destination))
@@ -158,7 +159,7 @@ class ExchangeCollect(default.ExchangeCollect):
             return True
         return self.before_duedate and there != record["timestamp"]
 
-    def copy_submission(self, record: dict, destination: Path) -> None:
+    def copy_submission(self, record: dict[str, Any], destination: Path) -> None:
         """Copies a submission to a place where nobody else can change it."""
         directory, student = self.coursedir, record["username"]
         # nbgrader counts in thousands of bytes.

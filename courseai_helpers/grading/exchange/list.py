@@ -2,6 +2,7 @@
 
 import os
 import re
+from typing import Any
 
 from nbgrader.exchange import default
 
@@ -22,7 +23,7 @@ class ExchangeList(default.ExchangeList):
         if self.inbound:
             self.assignments = [path for path in self.assignments if is_plain(path)]
 
-    def parse_assignments(self) -> list[dict]:
+    def parse_assignments(self) -> list[dict[str, Any]]:
         """Returns what there is, as nbgrader has it."""
         if not self.inbound:
             return super().parse_assignments()

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from nbgrader.utils import parse_utc
 
@@ -16,7 +17,7 @@ STUDENT = re.compile(r"\w[\w.@+=-]{0,127}")  # what `courseai import roster` tak
 CLOCKS = timedelta(minutes=10)  # by which those of two machines may differ
 
 
-def read_record(name: str, student: str, rest: str) -> dict:
+def read_record(name: str, student: str, rest: str) -> dict[str, Any]:
     """Returns what the name of a submission's folder says.
 
     Args:

@@ -91,7 +91,7 @@ class Sandbox:
         first_handle: A pidfd of that process.
     """
 
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     first: int
     first_handle: int
 

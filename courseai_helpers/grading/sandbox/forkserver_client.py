@@ -13,7 +13,7 @@ from pathlib import Path
 from courseai_helpers.grading.sandbox.bubblewrap import Limits
 from courseai_helpers.grading.sandbox.forkserver import KERNEL, LESSON
 
-_server: tuple[socket.socket, subprocess.Popen] | None = None
+_server: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 _lock = threading.Lock()
 
 

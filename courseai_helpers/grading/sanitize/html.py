@@ -77,7 +77,7 @@ def disarm_markdown(source: str, pictures: Container[str] = ()) -> str:
         pictures: The names of the cell's attachments; others can't be shown.
     """
 
-    def disarm(link: re.Match) -> str:
+    def disarm(link: re.Match[str]) -> str:
         return link[0] if link[1] in pictures else f"] {link[0][1:]}"
 
     return _LINK.sub(disarm, _BEGIN.sub("< ", source))

@@ -6,6 +6,7 @@ harmless in every viewer, and when the Formgrader shows a notebook, whoever wrot
 
 import html
 import re
+from typing import Any
 
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
@@ -26,8 +27,8 @@ class HarmlessNotebook(NbGraderPreprocessor):
     """Leaves nothing in a notebook that could act in the browser of who opens it."""
 
     def preprocess(
-        self, nb: NotebookNode, resources: dict
-    ) -> tuple[NotebookNode, dict]:
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
         """Cleans a notebook in place, and escapes what is said of its student."""
         for cell in nb.cells:
             clean_cell(cell)
@@ -88,7 +89,7 @@ def clean_output(output: NotebookNode) -> NotebookNode:
     return output
 
 
-def keep_pictures(bundle: dict) -> dict[str, str]:
+def keep_pictures(bundle: dict[str, Any]) -> dict[str, str]:
     """Returns what of a bundle of data is a picture, by its kind."""
     return {
         kind: bundle[kind]
@@ -97,7 +98,7 @@ def keep_pictures(bundle: dict) -> dict[str, str]:
     }
 
 
-def keep_sizes(metadata: dict, kind: str) -> dict[str, int]:
+def keep_sizes(metadata: dict[str, Any], kind: str) -> dict[str, int]:
     """Returns the width and the height of a picture, if they are numbers."""
     found = metadata.get(kind)
     sizes = {**metadata, **(found if isinstance(found, dict) else {})}

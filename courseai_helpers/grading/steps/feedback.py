@@ -8,6 +8,7 @@ the page. Test cells, which hold the hidden tests, are left out.
 import re
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 from nbconvert.exporters import Exporter
@@ -31,7 +32,9 @@ class FeedbackExporter(Exporter):
     file_extension = ".html"
     output_mimetype = "text/html"
 
-    def from_notebook_node(self, nb, resources=None, **options) -> tuple[str, dict]:
+    def from_notebook_node(
+        self, nb, resources=None, **options
+    ) -> tuple[str, dict[str, Any]]:
         """Returns the page and nbconvert's resources."""
         nb, resources = super().from_notebook_node(nb, resources, **options)
         grades = resources["nbgrader"]
@@ -54,7 +57,7 @@ class FeedbackExporter(Exporter):
         return page, resources
 
 
-def find_waiting(grades: dict) -> set[str]:
+def find_waiting(grades: dict[str, Any]) -> set[str]:
     """Returns the names of the cells that a person has still to read.
 
     Args:
@@ -78,7 +81,9 @@ def make_environment() -> Environment:
     return environment
 
 
-def list_exercises(nb: NotebookNode, waiting: Collection[str] = ()) -> list[dict]:
+def list_exercises(
+    nb: NotebookNode, waiting: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Lists the exercises with the answer, the properties and the points of each.
 
     What waits for a person has no points yet, and counts for none.
@@ -130,7 +135,7 @@ def clean(text: str) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
 
 
-def describe_property(cell: NotebookNode) -> dict:
+def describe_property(cell: NotebookNode) -> dict[str, Any]:
     """Says what a test cell judges, what it gave and, if it failed, why."""
     marks = cell.metadata.nbgrader
     name = marks["grade_id"].replace("_", " ")

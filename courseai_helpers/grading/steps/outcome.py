@@ -1,5 +1,7 @@
 """Lets the outcome of a test cell decide about its points, and nothing else."""
 
+from typing import Any
+
 from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 
@@ -15,8 +17,8 @@ class KeepOutcome(NbGraderPreprocessor):
     """
 
     def preprocess_cell(
-        self, cell: NotebookNode, resources: dict, index: int
-    ) -> tuple[NotebookNode, dict]:
+        self, cell: NotebookNode, resources: dict[str, Any], index: int
+    ) -> tuple[NotebookNode, dict[str, Any]]:
         """Keeps what a test cell printed, and its errors."""
         if is_test(cell):
             for output in cell.outputs:

@@ -6,6 +6,8 @@ executed go. What was done stands in a note at the top of the autograded noteboo
 the formgrader shows it, in the notebook's metadata and in the log.
 """
 
+from typing import Any
+
 from nbformat import NotebookNode
 from nbformat.corpus.words import generate_corpus_id
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
@@ -27,7 +29,9 @@ TAGS = ("raises-exception", "skip-execution")
 class RepairSubmission(NbGraderPreprocessor):
     """Brings a submission into the form in which it was handed out."""
 
-    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple:
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[Any, ...]:
         """Repairs the notebook in place and leaves an audit note if it had to.
 
         Raises:

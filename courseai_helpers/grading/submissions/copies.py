@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from courseai_helpers.grading.submissions.originals import Handout
 from courseai_helpers.grading.submissions.reading import NotebookError, read_notebook
@@ -31,7 +31,7 @@ class Copy:
     name: str
     path: Path
     named: bool
-    age: tuple = ()
+    age: tuple[Any, ...] = ()
 
 
 def fold(name: str) -> str:
@@ -93,7 +93,7 @@ def choose_copy(copies: list[Copy], handout: Handout) -> tuple[Copy, str]:
         return copies[0], ""
     work = {copy: measure_work(copy, handout) for copy in copies}
 
-    def rank(copy: Copy) -> tuple:
+    def rank(copy: Copy) -> tuple[Any, ...]:
         some = min(work[copy], 1)
         return some, copy.age, copy.named, work[copy], copy.name
 

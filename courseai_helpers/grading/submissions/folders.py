@@ -75,7 +75,7 @@ def survey(folder: Path) -> Contents:
     return contents
 
 
-def find_trouble(entry: os.DirEntry) -> str:
+def find_trouble(entry: os.DirEntry[str]) -> str:
     """Says why a file or folder must not or can't be read, nothing if it can."""
     try:
         entry.name.encode()

@@ -4,6 +4,7 @@ import os
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from nbconvert.exporters import NotebookExporter
 from nbgrader.api import Gradebook
@@ -40,7 +41,9 @@ class MissingNotebookError(SubmissionError):
 class SubmissionExporter(NotebookExporter):
     """Reads what students hand in, where nbconvert's own reads what Jupyter writes."""
 
-    def from_filename(self, filename: str, resources=None, **options) -> tuple:
+    def from_filename(
+        self, filename: str, resources=None, **options
+    ) -> tuple[Any, ...]:
         """Takes the notebook of that name through nbgrader's steps, or a copy of it.
 
         Raises:
@@ -69,14 +72,16 @@ class SubmissionExporter(NotebookExporter):
         resources["metadata"] = {"name": path.stem, "path": str(path.parent)}
         return self.from_notebook_node(notebook, resources, **options)
 
-    def remove_others(self, files: dict, contents: Contents, names: dict) -> None:
+    def remove_others(
+        self, files: dict[str, Any], contents: Contents, names: dict[str, Any]
+    ) -> None:
         """Takes out again what nbgrader copies before anybody looks at it."""
         place = self.parent._format_dest(names["assignment"], names["student"])
         for name in (contents.files | contents.left_out).keys() - files.keys():
             if not is_notebook(name):
                 Path(place, name).unlink(missing_ok=True)
 
-    def read_handout(self, names: dict):
+    def read_handout(self, names: dict[str, Any]):
         """Reads what students got."""
         with Gradebook(names["db_url"]) as gradebook:
             wanted = (names["notebook"], names["assignment"])
@@ -84,7 +89,7 @@ class SubmissionExporter(NotebookExporter):
 
 
 def list_copies(
-    path: Path, contents: Contents, ignored: list[str], names: dict
+    path: Path, contents: Contents, ignored: list[str], names: dict[str, Any]
 ) -> list[Copy]:
     """Returns the files that may be the notebook of this name."""
     with Gradebook(names["db_url"]) as gradebook:

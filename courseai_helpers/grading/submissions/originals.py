@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
@@ -29,7 +30,7 @@ class Original:
     name: str
     cell_type: str
     source: str
-    marks: dict
+    marks: dict[str, Any]
     released: str
 
     @property

@@ -7,6 +7,7 @@ notebook. Outputs are not read: they are made anew.
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode, from_dict
 from nbformat.corpus.words import generate_corpus_id
@@ -53,7 +54,7 @@ def read_notebook(path: Path) -> NotebookNode:
     return make_notebook(parse(data))
 
 
-def parse(data: bytes) -> dict:
+def parse(data: bytes) -> dict[str, Any]:
     """Returns the content of a JSON file that should be a notebook."""
     if not data.strip(b"\0 \t\r\n"):
         raise NotebookError(f"It is empty. {AGAIN}")
@@ -76,7 +77,7 @@ def parse(data: bytes) -> dict:
     return content
 
 
-def find_cells(content: dict) -> list | None:
+def find_cells(content: dict[str, Any]) -> list[Any] | None:
     """Returns a notebook's cells; before format 4, they were in worksheets."""
     sheets = content.get("worksheets")
     if "cells" in content or not isinstance(sheets, list):
@@ -85,7 +86,7 @@ def find_cells(content: dict) -> list | None:
     return [cell for cells in found if isinstance(cells, list) for cell in cells]
 
 
-def make_notebook(content: dict) -> NotebookNode:
+def make_notebook(content: dict[str, Any]) -> NotebookNode:
     """Makes a notebook of today's format of what was read."""
     cells = [make_cell(cell) for cell in find_cells(content) if isinstance(cell, dict)]
     metadata = read_dict(content, "metadata")
@@ -95,7 +96,7 @@ def make_notebook(content: dict) -> NotebookNode:
     return notebook
 
 
-def make_cell(found: dict) -> NotebookNode:
+def make_cell(found: dict[str, Any]) -> NotebookNode:
     """Makes a cell of today's format of what was read.
 
     nbformat's own functions look at each cell for what is not valid; that takes long.
@@ -128,7 +129,7 @@ def join(source: object) -> str:
     return source if isinstance(source, str) else ""
 
 
-def read_dict(content: dict, key: str) -> NotebookNode:
+def read_dict(content: dict[str, Any], key: str) -> NotebookNode:
     """Returns what is under a key, nothing if it is no dictionary."""
     found = content.get(key)
     return from_dict(prune(found, MAX_DEPTH) if isinstance(found, dict) else {})

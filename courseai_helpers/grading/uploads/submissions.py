@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGrader
@@ -269,7 +270,7 @@ def make_copy(entry: Sent, notebook: str) -> Copy:
     return Copy(str(found.name), found.path, named, get_age(entry))
 
 
-def get_age(entry: Sent) -> tuple:
+def get_age(entry: Sent) -> tuple[Any, ...]:
     """Returns a key that is larger for what was sent later.
 
     Canvas numbers its files; where there are no such numbers, the file's time counts,
