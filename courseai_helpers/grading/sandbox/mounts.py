@@ -17,7 +17,7 @@ RUN = "/run/kernel"
 SUBMISSION = "/run/submission"
 
 PACKAGE = Path(courseai_helpers.__file__).parent
-SECRETS = "reference", "grading/examiner/oracles"  # the examiner needs the second
+SECRETS = "reference", "grading"  # the examiner needs the second
 SYSTEM = (
     "/usr",
     "/etc/alternatives",

@@ -99,7 +99,7 @@ import os, sys
 from pathlib import Path
 import courseai_helpers
 clone = sys.argv[1]
-sys.path.append(f"{clone}/tests")
+sys.path += [f"{clone}/tests", f"{clone}/tests/grading/sandbox"]
 import kernels
 from test_places import LOOK
 from courseai_helpers.grading.sandbox.mounts import PARTS
