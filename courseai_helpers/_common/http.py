@@ -6,6 +6,7 @@ import queue
 import sys
 import threading
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -123,7 +124,8 @@ def _read(url: str, pieces: _Pieces) -> None:
         pieces.put(error)
 
 
-def _wait(pieces: _Pieces, seconds: float) -> requests.Response | bytes:
+def _wait(pieces: _Pieces, seconds: float) -> Any:
+    """Returns what the other thread has put next: the response, or a piece of it."""
     try:
         if seconds <= 0:
             raise queue.Empty

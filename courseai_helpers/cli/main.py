@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code, 0 for success."""
     options = make_parser().parse_args(arguments)
     try:
-        return options.run(options)
+        return int(options.run(options))
     except ModuleNotFoundError as error:
         return fail(explain_missing(error.name))
     except (CourseError, OSError) as error:
@@ -89,8 +89,8 @@ def run_build(options: argparse.Namespace) -> int:
         build(Path.cwd())
         return 0
     if stale := find_stale(Path.cwd()):
-        stale = "\n  ".join(stale)
-        return fail(f"Stale, run `courseai build` and commit:\n  {stale}")
+        files = "\n  ".join(stale)
+        return fail(f"Stale, run `courseai build` and commit:\n  {files}")
     say("release/ and solutions/ are up to date.")
     return 0
 

@@ -56,7 +56,9 @@ def compute_other_heatmaps(
 
 
 @remember
-def _explain(model, img_tensor, target_class):
+def _explain(
+    model: nn.Module, img_tensor: torch.Tensor, target_class: int
+) -> dict[str, np.ndarray]:
     # What the methods change, they change on a copy: the head, which is small.
     trunk, head = nn.Sequential(*list(model.children())[:-2]), _copy_head(model)
     with torch.no_grad():
@@ -79,7 +81,9 @@ def _copy_head(model: nn.Module) -> nn.Module:
     return copy.deepcopy(head).eval()
 
 
-def _grad_cam_plus_plus(head, maps, target_class):
+def _grad_cam_plus_plus(
+    head: nn.Module, maps: torch.Tensor, target_class: int
+) -> torch.Tensor:
     from torchcam.methods import GradCAMpp
 
     with torch.enable_grad(), GradCAMpp(head, "0") as extractor:
@@ -88,14 +92,16 @@ def _grad_cam_plus_plus(head, maps, target_class):
     return heatmap
 
 
-def _hires_cam(head, maps, target_class):
+def _hires_cam(head: nn.Module, maps: torch.Tensor, target_class: int) -> torch.Tensor:
     from captum.attr import InputXGradient
 
     maps = maps.clone().requires_grad_()
     return InputXGradient(head).attribute(maps, target_class).sum(dim=1)
 
 
-def _score_cam(network, img_tensor, target_class):
+def _score_cam(
+    network: nn.Module, img_tensor: torch.Tensor, target_class: int
+) -> torch.Tensor:
     from torchcam.methods import ScoreCAM
 
     with torch.no_grad(), ScoreCAM(network, "channels", batch_size=BATCH) as extractor:
@@ -103,7 +109,9 @@ def _score_cam(network, img_tensor, target_class):
     return heatmap
 
 
-def _occlusion(model, img_tensor, target_class):
+def _occlusion(
+    model: nn.Module, img_tensor: torch.Tensor, target_class: int
+) -> torch.Tensor:
     from captum.attr import Occlusion
 
     with torch.no_grad():

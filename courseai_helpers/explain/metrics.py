@@ -39,7 +39,9 @@ def score_deletion_insertion(
 
 
 @remember
-def _score(model, img_tensor, cam, target_class):
+def _score(
+    model: nn.Module, img_tensor: torch.Tensor, cam: np.ndarray, target_class: int
+) -> tuple[float, float]:
     ranks = np.empty(cam.size, dtype=int)
     ranks[np.argsort(-cam, axis=None, kind="stable")] = np.arange(cam.size)
     parts = torch.from_numpy(ranks.reshape(cam.shape) * STEPS // cam.size)

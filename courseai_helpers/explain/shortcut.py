@@ -40,7 +40,7 @@ GROUNDS = (
 
 
 class Scene(NamedTuple):
-    """One labelled picture of the laboratory.
+    """One labeled picture of the laboratory.
 
     Attributes:
         image: RGB image, 224x224 pixels.
@@ -120,7 +120,7 @@ def train_classifier(model: nn.Module, scenes: list[Scene]) -> nn.Module:
     nn.init.zeros_(head.weight)
     optimizer = torch.optim.LBFGS(head.parameters(), max_iter=100)
 
-    def compute_loss():
+    def compute_loss() -> torch.Tensor:
         optimizer.zero_grad()
         loss = F.cross_entropy(head(features), labels)
         loss = loss + WEIGHT_PENALTY * head.weight.square().sum()

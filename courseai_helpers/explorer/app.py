@@ -78,7 +78,7 @@ def in_turn(handle: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(handle)
-    def wait(self, *arguments, **options) -> None:
+    def wait(self: "Explorer", *arguments: Any, **options: Any) -> None:
         with self._turn:
             if not self._settling:
                 handle(self, *arguments, **options)
@@ -106,7 +106,7 @@ class Explorer(widgets.VBox):
         c.target.observe(self._change_class, "value")
         c.reset.on_click(self._start_over)
 
-    def _repr_mimebundle_(self, **options) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """Adds to the widget what is shown where no widget can run."""
         c = self.controls
         parts = [c.picture.value, c.message.value, c.predictions.value]

@@ -27,7 +27,7 @@ def keep_quiet() -> Iterator[None]:
     `capture_output` alone would replace the shell's publisher by one with which no
     kernel can take messages: what a reader chose in that moment would be lost.
     """
-    publisher = getattr(get_ipython(), "display_pub", None)
+    publisher: Any = getattr(get_ipython(), "display_pub", None)
     in_kernel = hasattr(publisher, "register_hook")
     with capture_output(display=not in_kernel):
         if not in_kernel:
@@ -152,7 +152,7 @@ class Inquiry:
             )
         return found[0]
 
-    def _ask(self, name: str, *arguments):
+    def _ask(self, name: str, *arguments: Any) -> Any:
         function = self._functions.get(name)
         if function is None:
             raise UnansweredError(

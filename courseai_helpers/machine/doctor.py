@@ -59,7 +59,7 @@ def list_student_checks() -> list[Check]:
 
 def run_checks(checks: list[Check]) -> list[Finding]:
     """Runs checks; one whose own package is missing says so."""
-    findings = []
+    findings: list[Finding] = []
     for check in checks:
         try:
             findings += check()
@@ -124,7 +124,7 @@ def check_packages(extra: str = "") -> Iterator[Finding]:
 
 def read_pins(extra: str = "") -> dict[str, str]:
     """Returns the versions that the package asks for here, by the packages' names."""
-    pins = {}
+    pins: dict[str, str] = {}
     for requirement in map(Requirement, read_requirements(extra)):
         marker = requirement.marker
         if marker and not marker.evaluate({"extra": extra}):

@@ -29,7 +29,9 @@ class WatchedLayer:
             )
         return self._output
 
-    def _keep(self, layer: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor):
+    def _keep(
+        self, layer: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor
+    ) -> torch.Tensor:
         # Recording begins here: what lies before this layer needs no gradients.
         torch.set_grad_enabled(True)
         self._output = output.detach().clone().requires_grad_()

@@ -3,10 +3,12 @@
 import base64
 import html
 import io
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from PIL import Image
 
 GAP = 1  # blank pixels between the tiles of a montage
@@ -43,7 +45,9 @@ def make_picture(width: float, height: float, description: str) -> Picture:
     return picture
 
 
-def draw(ax: Axes, image: Image.Image | np.ndarray, title: str = "", **options):
+def draw(
+    ax: Axes, image: Image.Image | np.ndarray, title: str = "", **options: Any
+) -> AxesImage:
     """Draws an image without axes; options go to `Axes.imshow`."""
     ax.set_axis_off()
     # Ticks, unseen as they are, and a title that looks for room cost most of the time.

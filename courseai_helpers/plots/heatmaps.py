@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -71,7 +72,8 @@ def compare_heatmaps(
     for ax, box in zip(axes.flat, boxes, strict=False):
         _outline(ax, box)
     bar = picture.colorbar(drawn, ax=list(axes.flat), label="heat", shrink=0.8)
-    bar.solids.set_alpha(1)
+    if bar.solids is not None:  # it has the heatmap's, which are half clear
+        bar.solids.set_alpha(1)
     picture.suptitle(title, fontsize=11)
     return picture
 
@@ -104,7 +106,7 @@ def show_gallery(
     return picture
 
 
-def _overlay(ax: Axes, image: Image.Image, cam: np.ndarray, title: str):
+def _overlay(ax: Axes, image: Image.Image, cam: np.ndarray, title: str) -> AxesImage:
     """Draws a photo in gray with its heatmap on top, the more opaque the hotter."""
     _check_heatmap(cam)
     shown = np.asarray(image.convert("L"))  # gray: all color is heat

@@ -59,7 +59,7 @@ def _summarize(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _describe_module(module: nn.Module) -> tuple:
+def _describe_module(module: nn.Module) -> tuple[Any, ...]:
     own = [name for name in vars(module) if callable(getattr(type(module), name, None))]
     return type(module), own  # methods that were replaced
 
@@ -85,7 +85,7 @@ def _find_change(model: Any) -> str:
     return "it is in train mode" if training else ""
 
 
-def _is_same(noted: tuple | None, now: tuple | None) -> bool:
+def _is_same(noted: tuple[Any, ...] | None, now: tuple[Any, ...] | None) -> bool:
     if noted is None or now is None or len(noted) == 2:
         return noted == now
     *form, norm = noted

@@ -60,7 +60,7 @@ def observe(function: Callable[..., Any], *arguments: Any) -> Observation:
     hooks = sum((_hooks(model) for model in models), Counter())
     seen = Observation()
 
-    def count(module, inputs):
+    def count(module: nn.Module, inputs: Any) -> None:
         seen.forward_passes += 1
 
     counters = [_entrance(model).register_forward_pre_hook(count) for model in models]
@@ -166,7 +166,9 @@ class ElsewhereTensor(torch.Tensor):
     is_cpu = property(lambda self: False)
 
     @classmethod
-    def __torch_function__(cls, function, types, arguments=(), options=None):
+    def __torch_function__(
+        cls, function: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
         """Runs an operation; what comes out is elsewhere, too, unless it is moved."""
         options = options or {}
         name = getattr(function, "__name__", "")

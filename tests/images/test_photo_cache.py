@@ -1,4 +1,4 @@
-"""A cache of photos that others share, and a neighbour who swaps pictures in it."""
+"""A cache of photos that others share, and a neighbor who swaps pictures in it."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ def draw(color: str) -> bytes:
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache that a neighbour can reach; the notes are the user's own."""
+    """An empty cache that a neighbor can reach; the notes are the user's own."""
     folder = Path(tempfile.mkdtemp(dir="/tmp" if os.name == "posix" else None))
     folder.chmod(0o755)
     monkeypatch.setenv("COURSEAI_CACHE", str(folder / "photos"))
@@ -44,7 +44,7 @@ def web():
         yield server
 
 
-def act_as_neighbour(act: Callable[[], object]) -> None:
+def act_as_neighbor(act: Callable[[], object]) -> None:
     """Does something as another user of the machine."""
     child = os.fork()
     if child == 0:
@@ -67,17 +67,17 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 @needs_root
 @pytest.mark.parametrize("mode", [0o1777, 0o777])
-def test_a_picture_that_a_neighbour_planted_is_not_shown(cache, web, mode):
+def test_a_picture_that_a_neighbor_planted_is_not_shown(cache, web, mode):
     url = web.add("/red", draw("red"))
     cache.chmod(mode)
     path = photo_cache.find_place(url)
-    act_as_neighbour(lambda: path.write_bytes(draw("blue")))
+    act_as_neighbor(lambda: path.write_bytes(draw("blue")))
     assert see(url) == RED and len(web.requests) == 1
     assert see(url) == RED and len(web.requests) == 1  # kept, and noted
 
 
 @needs_root
-def test_pictures_that_a_neighbour_swaps_are_fetched_anew(cache, web, monkeypatch):
+def test_pictures_that_a_neighbor_swaps_are_fetched_anew(cache, web, monkeypatch):
     red, blue = web.add("/red", draw("red")), web.add("/blue", draw("blue"))
     cache.chmod(0o777)
     assert (see(red), see(blue)) == (RED, BLUE)
@@ -88,7 +88,7 @@ def test_pictures_that_a_neighbour_swaps_are_fetched_anew(cache, web, monkeypatc
         two.rename(one)
         (cache / "aside").rename(two)
 
-    act_as_neighbour(swap)
+    act_as_neighbor(swap)
     monkeypatch.setenv("COURSEAI_OFFLINE", "1")
     with pytest.raises(ImageError, match="COURSEAI_OFFLINE"):
         see(red)
@@ -97,12 +97,12 @@ def test_pictures_that_a_neighbour_swaps_are_fetched_anew(cache, web, monkeypatc
 
 
 @needs_root
-def test_a_cache_that_a_neighbour_made_in_our_way_is_not_believed(cache, web):
+def test_a_cache_that_a_neighbor_made_in_our_way_is_not_believed(cache, web):
     url = web.add("/red", draw("red"))
     cache.rmdir()
     cache.parent.chmod(0o1777)
     path = photo_cache.find_place(url)
-    act_as_neighbour(lambda: cache.mkdir() or path.write_bytes(draw("blue")))
+    act_as_neighbor(lambda: cache.mkdir() or path.write_bytes(draw("blue")))
     assert path.is_file() and not path.stat().st_mode & 0o022
     assert see(url) == RED
 

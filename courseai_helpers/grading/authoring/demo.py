@@ -140,7 +140,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def get_grade_id(cell: nbformat.NotebookNode) -> str | None:
+def get_grade_id(cell: nbformat.NotebookNode) -> str:
     """Returns the name that nbgrader knows a cell by, if it knows it."""
     return cell.metadata.get("nbgrader", {}).get("grade_id")
 

@@ -1,4 +1,4 @@
-"""Runs nbgrader's autograding in three steps: sanitise, execute, record.
+"""Runs nbgrader's autograding in three steps: sanitize, execute, record.
 
 The first and the last, which are here, use the gradebook and happen where it is; the
 one between needs nothing but the submission, and can happen anywhere.
@@ -8,6 +8,7 @@ import os
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import sqlalchemy
@@ -53,7 +54,7 @@ class LenientCourseDirectory(CourseDirectory):
 class StagedAutograde(Autograde):
     """nbgrader's autograding of one submission at a time, step by step."""
 
-    def __init__(self, coursedir: CourseDirectory, **options):
+    def __init__(self, coursedir: CourseDirectory, **options: Any):
         super().__init__(coursedir=coursedir, **options)
         self.assignment = coursedir.assignment_id
         self.exporter = SubmissionExporter(parent=self, config=self.config)
@@ -119,7 +120,7 @@ class StagedAutograde(Autograde):
                     f"`nbgrader generate_assignment {self.assignment}` puts it there."
                 ) from None
 
-    def sanitise(self, student: str) -> Submission:
+    def sanitize(self, student: str) -> Submission:
         """Returns a submission as it is to be executed.
 
         Raises:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Measurement(Executions):
     """An execution that notes how long each cell took."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.seconds: dict[str, float] = {}
 

@@ -18,7 +18,7 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Takes the rate from the whole run: submissions end in bursts."""
-        if not task.completed:
+        if not task.completed or task.elapsed is None or task.remaining is None:
             return Text("")
         seconds = task.elapsed / task.completed
         left = timedelta(seconds=round(seconds * task.remaining))

@@ -1,4 +1,4 @@
-"""Grades a class: sanitises here, executes anywhere, records with a single writer."""
+"""Grades a class: sanitizes here, executes anywhere, records with a single writer."""
 
 import logging
 import shutil
@@ -226,14 +226,14 @@ def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
     with show_progress() as progress:
         bar = progress.add_task(f"Grading {run.assignment}", total=len(todo))
 
-        def sanitise_all() -> Iterator[Submission]:
+        def sanitize_all() -> Iterator[Submission]:
             for student, fingerprint in todo.items():
-                if submission := sanitise(run, student, fingerprint):
+                if submission := sanitize(run, student, fingerprint):
                     yield submission
                 else:
                     progress.advance(bar)
 
-        for submission, trouble in execute_all(sanitise_all(), workers):
+        for submission, trouble in execute_all(sanitize_all(), workers):
             if trouble:
                 run.outcome.failed[submission.student] = trouble
             else:
@@ -241,10 +241,10 @@ def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
             progress.advance(bar)
 
 
-def sanitise(run: ClassRun, student: str, fingerprint: str) -> Submission | None:
+def sanitize(run: ClassRun, student: str, fingerprint: str) -> Submission | None:
     """Returns what is to be executed of a submission, unless it is none."""
     try:
-        submission = run.converter.sanitise(student)
+        submission = run.converter.sanitize(student)
     except SubmissionError as error:
         refuse(run, student, Entry(fingerprint, refused=str(error)))
         return None

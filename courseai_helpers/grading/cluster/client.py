@@ -6,6 +6,7 @@ matters: a result is bytes, and any other is none.
 """
 
 import os
+from typing import Any
 
 from distributed import Client
 from distributed.protocol import register_serialization_family
@@ -29,17 +30,17 @@ class DeafClient(Client):
     When the connection ends, its program does: whoever waits for a reply notices.
     """
 
-    async def _handle_report(self):
+    async def _handle_report(self) -> None:
         try:
             await super()._handle_report()
         finally:
             os._exit(0)
 
-    def _handle_key_in_memory(self, key=None, **_):
+    def _handle_key_in_memory(self, key: Any = None, **_: object) -> None:
         super()._handle_key_in_memory(key)
 
-    def _handle_task_erred(self, key=None, **_):
+    def _handle_task_erred(self, key: Any = None, **_: object) -> None:
         super()._handle_task_erred(key, exception="lost")
 
-    async def _handle_event(self, *_, **__):
+    async def _handle_event(self, *_: object, **__: object) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Executes sanitised submissions, and answers in JSON whatever happens."""
+"""Executes sanitized submissions, and answers in JSON whatever happens."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class Submission:
 
     def list_failures(self) -> dict[str, dict[str, str]]:
         """Returns cause and message for each cell that failed, by its name."""
-        failures = {}
+        failures: dict[str, dict[str, str]] = {}
         for content in self.notebooks.values():
             failures |= json.loads(content)["metadata"].get(CAUSES, {})
         return failures
@@ -56,7 +56,7 @@ class Submission:
 class Executions:
     """The executions that are under way in this process; they can be stopped."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.running: set[SandboxedExecute] = set()
         self.stopped = False
         self.lock = threading.Lock()

@@ -7,6 +7,7 @@ are what was sent. What does not have the promised form is a ReplyError.
 
 import json
 import math
+from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 from nbformat import NotebookNode, from_dict, reads, writes
@@ -91,7 +92,7 @@ def list_code_cells(notebooks: dict[str, NotebookNode]) -> list[NotebookNode]:
     return [cell for cell in cells if cell.cell_type == "code"]
 
 
-def make_reply(executed: dict[str, NotebookNode], seconds: float) -> dict:
+def make_reply(executed: dict[str, NotebookNode], seconds: float) -> dict[str, Any]:
     """Returns what a reply says, as JSON can hold it."""
     notebooks = {}
     for name, notebook in executed.items():
@@ -138,7 +139,7 @@ def read_reply(data: bytes, sent: dict[str, str]) -> tuple[dict[str, str], float
     return notebooks, float(reply["seconds"])
 
 
-def parse(data: bytes) -> object:
+def parse(data: bytes) -> Any:
     """Reads JSON that may be meant to do harm."""
     if len(data) > MAX_REPLY:
         raise RefusedReplyError(f"it has {len(data)} bytes")
@@ -154,7 +155,7 @@ def read_number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def fill_in(notebook: NotebookNode, reply: dict) -> NotebookNode:
+def fill_in(notebook: NotebookNode, reply: dict[str, Any]) -> NotebookNode:
     """Puts outputs and causes into a notebook that was sent without them."""
     cells = list_code_cells({"": notebook})
     names = {name_cell(cell) for cell in cells}

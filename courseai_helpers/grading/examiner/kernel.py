@@ -7,6 +7,7 @@ of the exercises stand there for functions in the student's kernel, see `proxies
 import hashlib
 import json
 import socket
+from typing import Any
 
 from nbclient import NotebookClient
 from nbclient.util import run_sync
@@ -73,7 +74,7 @@ class Examiner:
         given_up: The functions that are not asked any more.
     """
 
-    def __init__(self, manager_class: type, nb: NotebookNode, **options):
+    def __init__(self, manager_class: type, nb: NotebookNode, **options: Any):
         """Prepares a kernel, but does not start it.
 
         Args:

@@ -17,6 +17,8 @@ class ExchangeList(default.ExchangeList):
     name with a line break in it stops it.
     """
 
+    assignments: list[str]
+
     def init_dest(self) -> None:
         """Finds what there is to list."""
         super().init_dest()
@@ -27,7 +29,7 @@ class ExchangeList(default.ExchangeList):
         """Returns what there is, as nbgrader has it."""
         if not self.inbound:
             return super().parse_assignments()
-        groups = {}
+        groups: dict[tuple[str, ...], dict[str, Any]] = {}
         for path in self.assignments:
             info = self.parse_assignment(path) | {
                 "path": path,

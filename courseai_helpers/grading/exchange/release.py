@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections.abc import Callable
+from typing import NoReturn
 
 from nbgrader.exchange import default
 
@@ -9,11 +11,13 @@ from nbgrader.exchange import default
 class OwnFolders:
     """For steps that write to the course's folder in the exchange."""
 
+    fail: Callable[[str], NoReturn]  # nbgrader's, in the other class
+
     def ensure_directory(self, path: str, mode: int) -> None:
         """Makes a folder, or makes sure that it is ours and no link to another one."""
         if os.path.islink(path):
             self.fail(f"{path} is a link that somebody has put there. Remove it.")
-        super().ensure_directory(path, mode)
+        super().ensure_directory(path, mode)  # type: ignore[misc]
 
 
 class ExchangeReleaseAssignment(OwnFolders, default.ExchangeReleaseAssignment):

@@ -7,9 +7,10 @@ committed until the end.
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy
-from sqlalchemy.engine import CreateEnginePlugin, make_url
+from sqlalchemy.engine import URL, CreateEnginePlugin, Engine, make_url
 from sqlalchemy.pool import StaticPool
 
 PLUGIN = "courseai_transaction"
@@ -18,9 +19,9 @@ PLUGIN = "courseai_transaction"
 class SharedConnection(CreateEnginePlugin):
     """Makes an engine use the connection that `open_transaction` has opened."""
 
-    current = None  # the open DBAPI connection
+    current: Any = None  # the open DBAPI connection
 
-    def __init__(self, url, kwargs):
+    def __init__(self, url: URL, kwargs: dict[str, Any]):
         super().__init__(url, kwargs)
         connection = type(self).current
         if connection is None:
@@ -29,11 +30,11 @@ class SharedConnection(CreateEnginePlugin):
             creator=lambda: connection, poolclass=StaticPool, pool_reset_on_return=None
         )
 
-    def update_url(self, url):
+    def update_url(self, url: URL) -> URL:
         """Hides the plugin's name from the database."""
         return url.difference_update_query(["plugin"])
 
-    def engine_created(self, engine):
+    def engine_created(self, engine: Engine) -> None:
         """Leaves it to `open_transaction` to end the transaction."""
         for action in ("do_commit", "do_rollback", "do_close", "do_terminate"):
             setattr(engine.dialect, action, lambda connection: None)
@@ -56,7 +57,7 @@ def open_transaction(engine: sqlalchemy.Engine) -> Iterator[str]:
         try:
             url = make_url(engine.url).update_query_dict({"plugin": PLUGIN})
             yield url.render_as_string(hide_password=False)
-            connection.connection.dbapi_connection.commit()
+            SharedConnection.current.commit()
         except BaseException:
             connection.connection.dbapi_connection.rollback()
             raise

@@ -113,7 +113,7 @@ def read_students(application: NbGrader) -> Known:
 def make_plan(roster: Roster, known: Known) -> Plan:
     """Compares a roster with the students in the gradebook."""
     plan = Plan()
-    people = {}
+    people: dict[str, Person] = {}
     for person in roster.people:
         student = find_student(person, roster.form, known, plan)
         if student in people and people[student] != person:

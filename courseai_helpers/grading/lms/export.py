@@ -10,7 +10,7 @@ from traitlets import Bool, Unicode
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.lms.matching import match
-from courseai_helpers.grading.lms.roster import Person, read_roster
+from courseai_helpers.grading.lms.roster import Person, Roster, read_roster
 from courseai_helpers.grading.lms.tables import write_table
 
 
@@ -27,6 +27,10 @@ class Result:
     points: float
     penalty: float = 0.0
     comments: str = ""
+
+
+# By student and assignment.
+Results = dict[tuple[str, str], Result]
 
 
 class LmsExporter(ExportPlugin):
@@ -166,10 +170,18 @@ class LmsExporter(ExportPlugin):
             f"--{type(self).__name__}.unfinished=True)."
         )
 
-    def make_rows(self, people, assignments, results, roster) -> list[list[str]]:
+    def make_rows(
+        self,
+        people: list[Person],
+        assignments: list[Assignment],
+        results: Results,
+        roster: Roster | None,
+    ) -> list[list[str]]:
         """Returns the header and all rows, as the LMS wants them."""
         raise NotImplementedError
 
-    def list_notices(self, assignments, results, roster) -> list[str]:
+    def list_notices(
+        self, assignments: list[Assignment], results: Results, roster: Roster | None
+    ) -> list[str]:
         """Says what to mind when the file is imported."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ Plain nbgrader can use them as well:
 """
 
 from pathlib import Path
+from typing import Any
 
 from nbgrader.api import Assignment
 from traitlets import Bool
@@ -17,7 +18,7 @@ from courseai_helpers.grading.gradebook.settings import (
     read_settings,
     require_gradebook,
 )
-from courseai_helpers.grading.lms.export import LmsExporter
+from courseai_helpers.grading.lms.export import LmsExporter, Results
 from courseai_helpers.grading.lms.matching import check_identifiers
 from courseai_helpers.grading.lms.roster import Person, Roster
 
@@ -29,7 +30,13 @@ class CanvasExporter(LmsExporter):
     in the Gradebook?") and Canvas's lib/gradebook_importer.rb.
     """
 
-    def make_rows(self, people, assignments, results, roster) -> list[list[str]]:
+    def make_rows(
+        self,
+        people: list[Person],
+        assignments: list[Assignment],
+        results: Results,
+        roster: Roster | None,
+    ) -> list[list[str]]:
         """Returns header, possible points, and a row for each student."""
         identity = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
         titles = [self.find_title(assignment, roster) for assignment in assignments]
@@ -52,7 +59,9 @@ class CanvasExporter(LmsExporter):
         same = [t for t in titles if simplify(t) == simplify(assignment.name)]
         return same[0] if len(same) == 1 else assignment.name
 
-    def list_notices(self, assignments, results, roster) -> list[str]:
+    def list_notices(
+        self, assignments: list[Assignment], results: Results, roster: Roster | None
+    ) -> list[str]:
         """Says for which assignments Canvas has to be told which one it is."""
         titles = [self.find_title(assignment, roster) for assignment in assignments]
         if not (unknown := [title for title in titles if not title.endswith(")")]):
@@ -81,7 +90,13 @@ class MoodleExporter(LmsExporter):
         "Email address": "email",
     }
 
-    def make_rows(self, people, assignments, results, roster) -> list[list[str]]:
+    def make_rows(
+        self,
+        people: list[Person],
+        assignments: list[Assignment],
+        results: Results,
+        roster: Roster | None,
+    ) -> list[list[str]]:
         """Returns the header and a row for each student."""
         key = self.choose_key(people)
         header = [key, "First name", "Last name"]
@@ -119,7 +134,9 @@ class MoodleExporter(LmsExporter):
             "Give an export of Moodle's participants as --roster."
         )
 
-    def list_notices(self, assignments, results, roster) -> list[str]:
+    def list_notices(
+        self, assignments: list[Assignment], results: Results, roster: Roster | None
+    ) -> list[str]:
         """Says whose points Moodle would cut."""
         above = [
             f"{student} ({assignment.name})"
@@ -138,7 +155,7 @@ class MoodleExporter(LmsExporter):
 EXPORTERS = {"canvas": CanvasExporter, "moodle": MoodleExporter}
 
 
-def export_grades(course: Path, form: str, **options) -> list[str]:
+def export_grades(course: Path, form: str, **options: Any) -> list[str]:
     """Exports the grades of a course, as `nbgrader export` with an exporter does.
 
     Args:

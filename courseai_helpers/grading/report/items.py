@@ -23,7 +23,9 @@ class Item:
     discrimination: float | None
 
 
-def analyse_items(points: np.ndarray, possible: np.ndarray, names: list[str]):
+def analyze_items(
+    points: np.ndarray, possible: np.ndarray, names: list[str]
+) -> list[Item]:
     """Analyses the test cells of an assignment.
 
     Args:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader
+from nbgrader.api import Gradebook
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.classrun.run import ClassRun, prepare
 from courseai_helpers.grading.gradebook.ledger import Entry, create_table, read_entries
 from courseai_helpers.grading.lms.tables import write_table
 from courseai_helpers.grading.report.charts import draw_items, draw_scores, embed
-from courseai_helpers.grading.report.items import Item, analyse_items
+from courseai_helpers.grading.report.items import Item, analyze_items
 from courseai_helpers.grading.steps.failures import ERROR, WRONG_ANSWER
 
 FOLDER = "reports"
@@ -96,7 +97,7 @@ def read_results(run: ClassRun) -> ClassResults:
     )
 
 
-def list_cells(gradebook, assignment: str) -> list[str]:
+def list_cells(gradebook: Gradebook, assignment: str) -> list[str]:
     """Returns the names of an assignment's cells in the order of the notebooks."""
     notebooks = gradebook.find_assignment(assignment).notebooks
     return [cell.name for notebook in notebooks for cell in notebook.source_cells]
@@ -104,7 +105,7 @@ def list_cells(gradebook, assignment: str) -> list[str]:
 
 def make_page(assignment: str, results: ClassResults) -> str:
     """Returns the report as a page that needs no other file."""
-    items = analyse_items(results.points, results.possible, results.cells)
+    items = analyze_items(results.points, results.possible, results.cells)
     totals = results.points.sum(axis=1)
     possible = float(results.possible.sum())
     environment = Environment(

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.sandbox.mounts import (
@@ -27,7 +28,7 @@ STUDENT = 1000  # the student's user id inside a sandbox that root started
 NOBODY = 65534  # and who that is outside
 CLONE_NEWUSER = 0x10000000
 
-libc = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
+libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
 
 OLDEST_BUBBLEWRAP = (0, 8)  # the first that forbids user namespaces inside
@@ -143,6 +144,7 @@ def build_sandbox(
             os.close(handle)
     with open(reader) as stream:
         information = stream.read()
+    assert process.stdin and process.stdout
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(b"?")
     if process.stdout.read(1) != b"?":  # cat echoes it when everything is in place

@@ -1,6 +1,7 @@
 """The form of log lines, in which names and messages of students command nothing."""
 
 import logging
+from typing import Any
 
 from nbgrader.apps.baseapp import LogFormatter
 
@@ -16,6 +17,6 @@ class PrintableFormatter(LogFormatter):
         plain.msg, plain.args = make_lines_printable(record.getMessage()), None
         return super().format(plain)
 
-    def formatException(self, ei) -> str:  # noqa: N802 - logging's name
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         """Returns the lines of a traceback."""
         return make_lines_printable(super().formatException(ei))

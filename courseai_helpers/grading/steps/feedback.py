@@ -33,8 +33,8 @@ class FeedbackExporter(Exporter):
     output_mimetype = "text/html"
 
     def from_notebook_node(
-        self, nb, resources=None, **options
-    ) -> tuple[str, dict[str, Any]]:
+        self, nb: NotebookNode, resources: Any = None, **options: Any
+    ) -> tuple[Any, dict[str, Any]]:
         """Returns the page and nbconvert's resources."""
         nb, resources = super().from_notebook_node(nb, resources, **options)
         grades = resources["nbgrader"]
@@ -88,7 +88,7 @@ def list_exercises(
 
     What waits for a person has no points yet, and counts for none.
     """
-    exercises = []
+    exercises: list[dict[str, Any]] = []
     for cell in nb.cells:
         marks = cell.metadata.get("nbgrader", {})
         if not marks.get("grade") and not marks.get("solution"):

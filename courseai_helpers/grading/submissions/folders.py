@@ -135,7 +135,8 @@ def select_beside(
         return not any(fnmatch(part, p) for part in parts for p in patterns)
 
     sizes = {n: measure(p) for n, p in contents.files.items() if is_wanted(n)}
-    files, total = {}, 0
+    files: dict[str, Path] = {}
+    total = 0
     for name in sorted(sizes, key=lambda n: (len(Path(n).parts), sizes[n], n)):
         if len(files) < MAX_FILES and total + sizes[name] <= MAX_BYTES:
             files[name] = contents.files[name]

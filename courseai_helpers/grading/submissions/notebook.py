@@ -24,7 +24,7 @@ from courseai_helpers.grading.submissions.folders import (
     select_beside,
     survey,
 )
-from courseai_helpers.grading.submissions.originals import read_handout
+from courseai_helpers.grading.submissions.originals import Original, read_handout
 from courseai_helpers.grading.submissions.reading import NotebookError, read_notebook
 
 NOTES = "courseai_notes"  # the key in nbconvert's resources
@@ -42,7 +42,7 @@ class SubmissionExporter(NotebookExporter):
     """Reads what students hand in, where nbconvert's own reads what Jupyter writes."""
 
     def from_filename(
-        self, filename: str, resources=None, **options
+        self, filename: str, resources: Any = None, **options: Any
     ) -> tuple[Any, ...]:
         """Takes the notebook of that name through nbgrader's steps, or a copy of it.
 
@@ -81,7 +81,7 @@ class SubmissionExporter(NotebookExporter):
             if not is_notebook(name):
                 Path(place, name).unlink(missing_ok=True)
 
-    def read_handout(self, names: dict[str, Any]):
+    def read_handout(self, names: dict[str, Any]) -> dict[str, Original]:
         """Reads what students got."""
         with Gradebook(names["db_url"]) as gradebook:
             wanted = (names["notebook"], names["assignment"])

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from courseai_helpers._common.errors import CourseError
 
@@ -194,7 +195,7 @@ def copy_file(
         copied.changed = max(copied.changed, os.fstat(file.fileno()).st_ctime)
 
 
-def read_blocks(file) -> Iterator[bytes]:
+def read_blocks(file: BinaryIO) -> Iterator[bytes]:
     """Yields the content of a file.
 
     Raises:

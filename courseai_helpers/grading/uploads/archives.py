@@ -32,7 +32,7 @@ UNWANTED = {"__MACOSX", ".DS_Store", "Thumbs.db", ".ipynb_checkpoints", "desktop
 class StudentsFile(io.FileIO):
     """An archive from a student: its list of files, read at once, can't be endless."""
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """Reads some bytes.
 
         Raises:

@@ -96,7 +96,7 @@ class Unpacked:
     @property
     def refused(self) -> dict[str, str]:
         """For each file that was not taken, the reason; of each sender's the first."""
-        reasons = {}
+        reasons: dict[str, str] = {}
         for sender, bundle in self.bundles.items():
             reasons |= dict(list(bundle.refused.items())[:MAX_REASONS])
             if (more := len(bundle.refused) - MAX_REASONS) > 0:

@@ -192,7 +192,7 @@ def choose(person: Person, sent: list[Sent], wanted: Wanted) -> Submission:
     Raises:
         CourseError: if the assignment's notebook is not among it, or is none.
     """
-    notes = []
+    notes: list[str] = []
     notebooks = choose_notebooks(sent, wanted, notes)
     newest, sender = max(notebooks.values(), key=get_age)
     files = {name: found for name, (found, _) in notebooks.items()}

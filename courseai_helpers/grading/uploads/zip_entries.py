@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 from courseai_helpers.grading.submissions.safe_files import RefusedError, check_name
 
@@ -110,7 +110,7 @@ def read_blocks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[by
         raise RefusedError(f"It is damaged ({error}).") from error
 
 
-def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> BinaryIO:
+def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
     """Opens a packed file so that reading a little takes little memory.
 
     zipfile unpacks bzip2 as it comes, and 40 bytes of it may be 45 MB.
@@ -119,5 +119,5 @@ def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> BinaryIO:
         return archive.open(entry)
     raw = copy.copy(entry)
     raw.compress_type, raw.file_size = zipfile.ZIP_STORED, entry.compress_size
-    raw.CRC = None  # that of the content; bzip2 has its own
+    raw.CRC = None  # type: ignore[assignment]  # that of the content; bzip2 has its own
     return bz2.open(archive.open(raw))

@@ -10,7 +10,7 @@ from small_course import ASSIGNMENT, TESTS, make_course, run, submit
 
 from courseai_helpers.grading.gradebook.ledger import Entry
 from courseai_helpers.grading.lms.tables import write_table
-from courseai_helpers.grading.report.items import analyse_items
+from courseai_helpers.grading.report.items import analyze_items
 from courseai_helpers.grading.report.page import ClassResults, make_page, make_rows
 
 
@@ -36,7 +36,7 @@ def results() -> ClassResults:
 
 def test_difficulty_and_discrimination_can_be_redone_on_paper():
     points = np.array([[1, 2, 0], [1, 0, 1], [0, 0, 1], [1, 2, 0]], float)
-    easy, hard, odd = analyse_items(points, np.array([1.0, 2.0, 1.0]), list("abc"))
+    easy, hard, odd = analyze_items(points, np.array([1.0, 2.0, 1.0]), list("abc"))
     assert easy.difficulty == 0.75 and hard.difficulty == 0.5
     # 1, 1, 0, 1 against the others' 2, 1, 1, 2: covariance .125 over the root of
     # .1875 times .25.
@@ -47,7 +47,7 @@ def test_difficulty_and_discrimination_can_be_redone_on_paper():
 
 def test_a_cell_that_all_pass_discriminates_nothing():
     points = np.array([[0.5, 1.0], [0.5, 0.0], [0.5, 0.3]])
-    all_pass, other = analyse_items(points, np.array([0.5, 1.0]), ["a", "b"])
+    all_pass, other = analyze_items(points, np.array([0.5, 1.0]), ["a", "b"])
     assert all_pass.difficulty == 1 and all_pass.discrimination is None
     assert other.discrimination is None
 

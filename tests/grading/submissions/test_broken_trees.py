@@ -46,7 +46,7 @@ create_table(run.engine)
 found = {{}}
 for student in choose(run, force=True):
     try:
-        notes = run.converter.sanitise(student).list_notes()
+        notes = run.converter.sanitize(student).list_notes()
         found[student] = "noted", " ".join(notes)
     except SubmissionError as error:
         found[student] = "refused", str(error)
