@@ -3,6 +3,7 @@
 import functools
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -264,6 +265,22 @@ def test_a_sandbox_that_cannot_be_built_is_none(monkeypatch, tmp_path):
     require_sandbox.cache_clear()
     with pytest.raises(SandboxError, match="No permission to .*allow user namespaces"):
         require_sandbox()
+
+
+def test_where_user_namespaces_are_forbidden_it_says_what_to_allow():
+    code = (
+        "from courseai_helpers.grading.sandbox.trial import require_sandbox\n"
+        "require_sandbox()"
+    )
+    forbid = 'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"'
+    result = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh"]
+        + [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+    )
+    assert "SandboxError" in result.stderr, result.stderr
+    assert "allow user namespaces; docs/operators.md says how" in result.stderr
 
 
 @pytest.mark.parametrize("version", ["0.7.0", "0.11.0", ""])
