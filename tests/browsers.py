@@ -17,14 +17,22 @@ from playwright.sync_api import sync_playwright
 
 def find_chromium() -> str | None:
     """Returns the path of the system's Chromium or Chrome, or of Playwright's own."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (path := shutil.which(name)) and can_start(path):
+            return path
     with sync_playwright() as driver:
-        own = driver.chromium.executable_path
-    for name in ("chromium", "chromium-browser", "google-chrome", own):
-        # On Ubuntu there is a "chromium-browser" that only says how to install one.
-        if path := shutil.which(name):
-            if not subprocess.run([path, "--version"], capture_output=True).returncode:
-                return path
-    return None
+        path = driver.chromium.executable_path
+    return path if can_start(path) else None
+
+
+def can_start(path: str) -> bool:
+    """Says whether this is a browser, with all libraries that it needs.
+
+    Ubuntu has a "chromium-browser" that only says how to install one.
+    """
+    if not Path(path).is_file():
+        return False
+    return not subprocess.run([path, "--version"], capture_output=True).returncode
 
 
 CHROMIUM = find_chromium()
