@@ -17,7 +17,10 @@ RUN = "/run/kernel"
 SUBMISSION = "/run/submission"
 
 PACKAGE = Path(courseai_helpers.__file__).parent
-SECRETS = "reference", "grading"  # the examiner needs the second
+# What the hidden tests are made of is there for the examiner. The rest of grading/ is no
+# secret, and its `student_side` runs in students' kernels.
+ORACLES = "grading/examiner/oracles"
+ANSWERS = "reference"
 SYSTEM = (
     "/usr",
     "/etc/alternatives",
@@ -104,7 +107,7 @@ def hide_answers(examiner: bool) -> list[str]:
         examiner: Whether to leave what the hidden tests are made of.
     """
     options = []
-    for secret in SECRETS[:1] if examiner else SECRETS:
+    for secret in (ANSWERS,) if examiner else (ANSWERS, ORACLES):
         folder = (PACKAGE / secret).resolve()
         for name, real in find_places().items():
             if folder.is_dir() and folder.is_relative_to(real):

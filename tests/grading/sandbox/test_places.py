@@ -120,7 +120,8 @@ code = "import torch, courseai_helpers as c; print(c.__file__)"
 anew = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 print("reads", Path("data.csv").read_text().strip())
 print("imports", anew.stdout.strip(), anew.stderr.strip())
-hidden = [f"{clone}/courseai_helpers/{name}" for name in ("reference", "grading")]
+secret = ("reference", "grading/examiner/oracles")
+hidden = [f"{clone}/courseai_helpers/{name}" for name in secret]
 print("answers", [os.listdir(folder) for folder in hidden])
 for root in ("/tmp", "/home", "/run", "/srv", "/dev/shm", "/root", "/mnt", "/opt"):
     for folder, folders, names in os.walk(root):
@@ -130,7 +131,7 @@ for root in ("/tmp", "/home", "/run", "/srv", "/dev/shm", "/root", "/mnt", "/opt
 """
 
 HARMLESS = re.compile(
-    r"sees (.*/clone/courseai_helpers/(?!reference|grading).*|.*/pyvenv\.cfg"
+    r"sees (.*/clone/courseai_helpers/(?!reference|grading/examiner/oracles).*|.*/pyvenv\.cfg"
     r"|/run/kernel/.*|/run/submission/data\.csv|/home/student/submission/data\.csv|/home/student/\.ipython/.*)"
 )
 

@@ -51,6 +51,31 @@ def test_only_the_submission_is_visible_and_not_its_notebook(run_inside, tmp_pat
     assert "False" in answer.text and "hidden tests" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("grading.examiner.student_side", ""),  # runs there
+        ("grading.examiner.lesson_state", ""),
+        ("grading.examiner.stabilize", ""),
+        ("grading.examiner.oracles", "AttributeError"),  # an empty folder
+        ("reference.visualizing_features", "ModuleNotFoundError"),
+    ],
+)
+def test_a_new_process_of_a_student_finds_their_side_of_the_wire_and_no_answer(
+    run_inside, module, told
+):
+    code = f"import courseai_helpers.{module} as it; it.__file__.endswith('.py')"
+    answer = run_inside(
+        "import subprocess, sys\n"
+        f"anew = subprocess.run([sys.executable, '-c', {code!r}], capture_output=True)\n"
+        "print(anew.returncode, anew.stderr.decode()[-300:])"
+    )
+    if told:
+        assert answer.text.startswith("1") and told in answer.text
+    else:
+        assert answer.text.split() == ["0"]
+
+
 # What the lesson and the guides promise, and what only an extra installs.
 PACKAGES = ("numpy", "scipy", "torch", "torchvision", "matplotlib", "PIL", "skimage")
 EXTRA = "pytest"
