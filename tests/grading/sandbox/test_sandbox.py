@@ -67,8 +67,9 @@ def test_a_new_process_of_a_student_finds_their_side_of_the_wire_and_no_answer(
     code = f"import courseai_helpers.{module} as it; it.__file__.endswith('.py')"
     answer = run_inside(
         "import subprocess, sys\n"
-        f"anew = subprocess.run([sys.executable, '-c', {code!r}], capture_output=True)\n"
-        "print(anew.returncode, anew.stderr.decode()[-300:])"
+        f"command = [sys.executable, '-c', {code!r}]\n"
+        "anew = subprocess.run(command, capture_output=True, text=True)\n"
+        "print(anew.returncode, anew.stderr[-300:])"
     )
     if told:
         assert answer.text.startswith("1") and told in answer.text
