@@ -17,8 +17,8 @@ RUN = "/run/kernel"
 SUBMISSION = "/run/submission"
 
 PACKAGE = Path(courseai_helpers.__file__).parent
-# The examiner sees what the hidden tests are made of. The rest of grading/ is no secret,
-# and its `student_side` runs in students' kernels.
+# The examiner sees what the hidden tests are made of. The rest of grading/ is no
+# secret, and its `student_side` runs in students' kernels.
 ORACLES = "grading/examiner/oracles"
 ANSWERS = "reference"
 SYSTEM = (
