@@ -1,8 +1,10 @@
 """Removes each assertion of the hidden tests in turn: is it needed?
 
-`python tests/mutations.py [exercise ...]` lists those whose removal leaves the whole
-bank judged rightly, and ends with 1 if there are any. Only an entry that an assertion
-rejected can be misjudged without it, so that no other entry has to be run again.
+`python tests/mutations.py [exercise ...]` lists those that no entry of the bank needs,
+and ends with 1 if there are any. The hidden tests are for work that was made to pass
+the visible ones, by whatever means. So they are judged by themselves: an assertion is
+needed if, without the visible part, it alone keeps its cell from accepting some wrong
+entry.
 """
 
 import ast
@@ -11,40 +13,48 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bank import EXERCISES, Verdict, judge, prepare, read_cells, read_entries
-
-MARK = "### BEGIN HIDDEN TESTS"
+from bank import (
+    EXERCISES,
+    Entry,
+    find_mark,
+    judge,
+    prepare,
+    read_cells,
+    read_entries,
+)
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """One assertion of the hidden tests.
+    """One assertion of a test cell.
 
     Attributes:
         cell: The id of its cell.
         first: Its first line in the cell.
         last: Its last line.
         text: What it asserts.
+        hidden: Whether it belongs to the hidden part.
     """
 
     cell: str
     first: int
     last: int
     text: str
+    hidden: bool
 
     def __str__(self) -> str:
         return f"{self.cell}, line {self.first}: assert {self.text}"
 
 
 def find_assertions(cells: dict[str, str], exercise: str) -> Iterator[Assertion]:
-    """Finds the assertions in the hidden part of an exercise's test cells."""
+    """Finds the assertions in an exercise's test cells."""
     for cell, source in cells.items():
-        if cell.startswith(f"test_{exercise}_") and MARK in source:
-            mark = source[: source.index(MARK)].count("\n") + 1
+        if cell.startswith(f"test_{exercise}_"):
+            mark = find_mark(source)
             for node in ast.walk(ast.parse(source)):
-                if isinstance(node, ast.Assert) and node.lineno > mark:
-                    text = ast.unparse(node.test)
-                    yield Assertion(cell, node.lineno, node.end_lineno, text)
+                if isinstance(node, ast.Assert):
+                    text, hidden = ast.unparse(node.test), node.lineno > mark
+                    yield Assertion(cell, node.lineno, node.end_lineno, text, hidden)
 
 
 def remove(assertion: Assertion, cells: dict[str, str]) -> dict[str, str]:
@@ -57,26 +67,34 @@ def remove(assertion: Assertion, cells: dict[str, str]) -> dict[str, str]:
 
 
 def find_redundant(
-    cells: dict[str, str], namespace: dict, verdicts: list[Verdict]
+    cells: dict[str, str], namespace: dict, entries: list[Entry]
 ) -> Iterator[Assertion]:
-    """Yields the assertions without which every entry is judged as before.
+    """Yields the hidden assertions that no entry needs, the visible part left out.
 
     Args:
         cells: The code cells of the authored notebook.
         namespace: What `prepare` made.
-        verdicts: What all the cells say about the bank.
+        entries: The bank.
     """
-    for exercise in EXERCISES:
+    for exercise in dict.fromkeys(entry.exercise for entry in entries):
+        hidden = []
         for assertion in find_assertions(cells, exercise):
+            if assertion.hidden:
+                hidden.append(assertion)
+            else:
+                cells = remove(assertion, cells)
+        wrong = [e for e in entries if e.exercise == exercise and e.caught_by]
+        verdicts = list(judge(wrong, cells, namespace))
+        for assertion in hidden:
             short = assertion.cell.removeprefix(f"test_{exercise}_")
-            rejected = [
+            stopped = [
                 verdict.entry
                 for verdict in verdicts
-                if verdict.entry.exercise == exercise
-                and assertion.first <= verdict.lines.get(short, 0) <= assertion.last
+                if assertion.first <= verdict.lines.get(short, 0) <= assertion.last
             ]
             fewer = remove(assertion, cells)
-            if not any(v.trouble for v in judge(rejected, fewer, namespace)):
+            again = judge(stopped, fewer, namespace)
+            if all(short in verdict.messages for verdict in again):
                 yield assertion
 
 
@@ -85,14 +103,7 @@ def main(exercises: list[str]) -> int:
     cells = read_cells()
     namespace = prepare(cells)
     entries = [entry for name in exercises or EXERCISES for entry in read_entries(name)]
-    verdicts = list(judge(entries, cells, namespace))
-    if exercises:
-        cells = {
-            name: source
-            for name, source in cells.items()
-            if any(name.startswith((f"test_{e}_", e)) for e in exercises)
-        }
-    redundant = list(find_redundant(cells, namespace, verdicts))
+    redundant = list(find_redundant(cells, namespace, entries))
     print(*redundant, f"{len(redundant)} assertions are redundant", sep="\n")
     return 1 if redundant else 0
 

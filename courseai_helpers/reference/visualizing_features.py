@@ -34,7 +34,7 @@ def filter_to_image(filter: torch.Tensor) -> np.ndarray:
 
     Args:
         filter: Float tensor [C, H, W]. It may require gradients or live on another
-            device.
+            device. It is left untouched.
 
     Returns:
         NumPy array [H, W, C] with the same values.
@@ -48,12 +48,14 @@ def capture_activations(
     """Captures the outputs of several layers in one forward pass.
 
     Args:
-        model: The network. No hook of ours is left on it, whatever happens.
+        model: The network, in eval mode. No hook of ours is left on it, also when its
+            forward pass raises; what that raises reaches the caller.
         img_tensor: Preprocessed image [1, 3, H, W] on the model's device.
-        layer_names: Names as in `model.named_modules()`, dots included.
+        layer_names: Names as in `model.named_modules()`, dots included, in any order.
 
     Returns:
-        For each name the layer's output as it left the layer: detached, on the CPU.
+        For each name the output of that very layer as it left the layer: detached, on
+        the CPU.
     """
     activations = {}
 
@@ -82,9 +84,12 @@ def grad_cam(
 ) -> tuple[np.ndarray, int]:
     """Computes the Grad-CAM heatmap of one class at the model's `layer4`.
 
+    It works with frozen weights and inside `torch.no_grad()` as well.
+
     Args:
         model: The network, with a last convolutional stage called `layer4`. Its
-            hooks, weights and train/eval modes are left as they were.
+            hooks, weights and train/eval modes are left as they were, also when its
+            forward pass raises. The heatmap is that of eval mode, whatever its mode.
         img_tensor: Preprocessed image [1, 3, H, W] on the model's device.
         target_class: The class to explain; None means the predicted class.
 
@@ -144,7 +149,7 @@ def heat_inside(cam: np.ndarray, box: tuple[int, int, int, int]) -> float:
     """Measures how much of a heatmap lies inside a box.
 
     Args:
-        cam: Heatmap [H, W] without negative values.
+        cam: Heatmap [H, W] without negative values. It is left untouched.
         box: (left, top, right, bottom) in pixels; right and bottom are exclusive.
 
     Returns:

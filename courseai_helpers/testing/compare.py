@@ -110,21 +110,38 @@ def read_numbers(value: Any) -> np.ndarray:
     return np.asarray(value, dtype=float)
 
 
-def read_heatmap(result: Any) -> np.ndarray:
+def read_heatmap(result: Any, image: torch.Tensor | None = None) -> np.ndarray:
     """Returns the heatmap [H, W] of a pair (cam, target_class), whatever its form.
 
     A tensor in the place of the array and axes of length 1 in front are let pass: a
     check of their own judges them.
 
+    Args:
+        result: What `grad_cam` returned.
+        image: The image, if the heatmap has to be of its size to be judged.
+
     Raises:
-        AssertionError: If there is no such pair.
+        AssertionError: If there is no such pair, or the size is another.
     """
     if not isinstance(result, tuple | list) or len(result) != 2:
         raise AssertionError(
             f"expected the pair (cam, target_class), got {describe(result)}"
         )
+    if isinstance(result[0], tuple):
+        raise AssertionError(
+            f"cam: expected a heatmap, got {describe(result[0])}. grad_cam returns two "
+            "things: the heatmap is the first of them"
+        )
     cam = read_numbers(result[0])
-    return cam.reshape(cam.shape[-2:]) if cam.ndim > 2 and len(cam) == 1 else cam
+    if cam.ndim > 2 and len(cam) == 1:
+        cam = cam.reshape(cam.shape[-2:])
+    if image is not None and cam.shape != image.shape[-2:]:
+        raise AssertionError(
+            f"an image of shape {list(image.shape)}: expected a heatmap of shape "
+            f"{list(image.shape[-2:])}, got {list(cam.shape)}. Is it upsampled to the "
+            "size of the image that was given, whatever that is?"
+        )
+    return cam
 
 
 def read_activation(result: Any, name: str) -> torch.Tensor | np.ndarray:

@@ -181,3 +181,37 @@ class ElsewhereTensor(torch.Tensor):
             arguments = (arguments[0].as_subclass(torch.Tensor), *arguments[1:])
             return function(*arguments, **options)
         return super().__torch_function__(function, types, arguments, options)
+
+    def __reduce_ex__(self, protocol):
+        """Tells pickle and copy how to make one like this."""
+        values = self.detach().as_subclass(torch.Tensor).clone()
+        parameter = isinstance(self, nn.Parameter)
+        return place_elsewhere, (values, self.requires_grad, parameter)
+
+    def __deepcopy__(self, memo):
+        """Copies it; the copy is elsewhere, too."""
+        make, arguments = self.__reduce_ex__(4)
+        return memo.setdefault(id(self), make(*arguments))
+
+
+def place_elsewhere(
+    values: torch.Tensor, requires_grad: bool, parameter: bool
+) -> torch.Tensor:
+    """Makes a tensor, or a parameter, that behaves as if it were on a GPU."""
+    tensor = values.as_subclass(ElsewhereTensor)
+    if parameter:
+        return nn.Parameter(tensor, requires_grad)
+    return tensor.requires_grad_(requires_grad)
+
+
+def move_elsewhere(network: nn.Module) -> None:
+    """Makes a network behave as if all its weights and buffers were on a GPU."""
+    for module in network.modules():
+        for name, value in module._parameters.items():
+            if value is not None:
+                module._parameters[name] = place_elsewhere(
+                    value.detach(), value.requires_grad, True
+                )
+        for name, value in module._buffers.items():
+            if value is not None:
+                module._buffers[name] = value.as_subclass(ElsewhereTensor)

@@ -1,24 +1,25 @@
 """Judges generated work: do the lesson's test cells agree with what the work does?
 
 `python tests/behavior/dashboard.py [--sample N] [--keep FILE] [exercise ...]` makes
-mutants and solutions put together from choices, lets the oracle label each by what it
-does, runs the lesson's test cells over it, and prints a table and every disagreement.
-It ends with 1 if there is any. With --keep, what is judged already, by these very test
-cells, is read from the file: a run that was stopped goes on.
+mutants and solutions put together from choices, and adds those written by hand. It lets
+the oracle label each by what it does, runs the lesson's test cells over it, and prints
+every disagreement and a table. It ends with 1 if there is any. With --keep, what is
+judged already, by these very test cells, is read from the file: a run that was stopped
+goes on, and after a change of the test cells no solution is labelled again. With
+--messages, every kind of message is printed, with the mistake that it was for.
 """
 
 import argparse
-import contextlib
 import functools
 import hashlib
 import json
 import os
 import random
+import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -52,33 +53,6 @@ MUTANTS = {
     "heat_inside": 190,
 }
 COMPOSED = {"capture_activations": 180, "grad_cam": 280}
-MARK = "### BEGIN HIDDEN TESTS"
-# Which test cells are about what differs; the others are not expected to notice it.
-ABOUT = {
-    "normalize_filters": {
-        "value": "range constant",
-        "form": "range",
-        "inputs": "input",
-        "error": "range constant input",
-    },
-    "filter_to_image": {
-        "value": "axes any_tensor",
-        "form": "axes any_tensor",
-        "error": "axes any_tensor",
-        "frozen": "any_tensor",
-    },
-    "capture_activations": {
-        "names": "shapes",
-        "form": "shapes detached",
-        "value": "shapes values in_place",
-        "detached": "detached",
-        "device": "detached",
-        "passes": "one_pass",
-        "hooks": "hooks",
-        "error": "shapes values hooks detached one_pass in_place",
-        "later layers": "values in_place hooks shapes",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -87,7 +61,7 @@ class Work:
 
     Attributes:
         exercise: The exercise.
-        kind: "mutant" or "composed".
+        kind: "mutant", "pair" (a mutant with two changes), "composed" or "by hand".
         title: How it was made.
         code: The solution.
         differences: Where it differs from the reference, as kind and text.
@@ -117,19 +91,22 @@ class Work:
 
 
 def make_work(exercise: str, cells: dict[str, str], seed: int = 0) -> list[Work]:
-    """Makes the generated work for an exercise, always the same."""
-    right = {"reference": cells[exercise]} | {
-        entry.title: complete(entry, cells)
-        for entry in read_entries(exercise)
-        if not entry.caught_by
+    """Makes the work for an exercise, with the same seed always the same."""
+    entries = read_entries(exercise)
+    written = {entry.title: complete(entry, cells) for entry in entries}
+    work = {
+        code: Work(exercise, "by hand", title, code) for title, code in written.items()
     }
-    work = [
-        Work(exercise, "mutant", f"{mutant.base}: {'; '.join(mutant.changes)}", code)
-        for mutant in make_mutants(right, MUTANTS[exercise], seed)
-        for code in [mutant.code]
-    ]
-    composed = compose(exercise, COMPOSED.get(exercise, 0), seed)
-    return work + [Work(exercise, "composed", *made) for made in composed]
+    right = {"reference": cells[exercise]} | {
+        entry.title: written[entry.title] for entry in entries if not entry.caught_by
+    }
+    for mutant in make_mutants(right, MUTANTS[exercise], seed):
+        kind = "mutant" if len(mutant.changes) == 1 else "pair"
+        title = f"{mutant.base}: {'; '.join(mutant.changes)}"
+        work.setdefault(mutant.code, Work(exercise, kind, title, mutant.code))
+    for title, code in compose(exercise, COMPOSED.get(exercise, 0), seed):
+        work.setdefault(code, Work(exercise, "composed", title, code))
+    return list(work.values())
 
 
 def draw_cases(exercise: str) -> list:
@@ -138,31 +115,36 @@ def draw_cases(exercise: str) -> list:
 
 
 def judge(
-    work: Iterable[Work], cells: dict[str, str], namespace: dict, jobs: int = 2
+    work: Iterable[Work],
+    cells: dict[str, str],
+    namespace: dict,
+    jobs: int = 2,
+    labels: dict[str, tuple] | None = None,
 ) -> Iterator[Work]:
-    """Labels and tests generated work of one exercise; yields it as it is judged."""
+    """Labels and tests generated work of one exercise; yields it as it is judged.
+
+    Args:
+        work: The work.
+        cells: The code cells of the authored notebook.
+        namespace: What `prepare` made.
+        jobs: How many processes work at a time.
+        labels: What the oracle has said before, by code.
+    """
     by_code = {piece.code: piece for piece in work}
     exercise = next(iter(by_code.values())).exercise
     cases = draw_cases(exercise)
     wanted = [watch(namespace[exercise], case) for case in cases]
-    run = functools.partial(label_and_test, exercise, cases, wanted)
+    run = functools.partial(label_and_test, exercise, cases, wanted, labels or {})
     entries = [Entry(exercise, "", frozenset(), code, 0) for code in by_code]
     tests = select_tests(cells, exercise)
-    marks = {
-        name: source[: source.index(MARK)].count("\n") + 1 if MARK in source else 10**6
-        for name, source in tests.items()
-    }
     for entry, said in run_each(entries, cells, namespace, jobs, run):
         verdict = make_verdict(entry, tests, said)
         differences = said.get("label", [[["error", "it ends the process or hangs"]]])
-        visible = [name for name, line in verdict.lines.items() if line < marks[name]]
-        yield Work(
-            **asdict(by_code[entry.code])
-            | {
-                "differences": tuple(map(tuple, differences[0])),
-                "messages": tuple(verdict.messages.items()),
-                "visible": tuple(visible),
-            }
+        yield replace(
+            by_code[entry.code],
+            differences=tuple(map(tuple, differences[0])),
+            messages=tuple(verdict.messages.items()),
+            visible=tuple(sorted(verdict.visible)),
         )
 
 
@@ -170,6 +152,7 @@ def label_and_test(
     exercise: str,
     cases: list,
     wanted: list[Behavior],
+    labels: dict[str, tuple],
     code: str,
     tests: dict[str, str],
     namespace: dict,
@@ -178,16 +161,18 @@ def label_and_test(
     """Runs a solution, reports how it differs, and what the test cells say."""
     sys.stdout = sys.stderr = open(os.devnull, "w")
     sys.stdin = open(os.devnull)
-    with contextlib.suppress(KeyError):
-        del namespace[exercise]
+    del namespace[exercise]
     run_cell("answer", code, namespace, report)
-    function = namespace.get(exercise)
-    if function is None:
+    if code in labels:
+        found = labels[code]
+    elif exercise not in namespace:
         found = [("error", "there is no such function")]
     else:
         found = [
             (difference.kind, f"{difference.text}, at {difference.case}")
-            for difference in find_differences(exercise, function, cases, wanted)
+            for difference in find_differences(
+                exercise, namespace[exercise], cases, wanted
+            )
         ]
     report.send(("label", found))
     for name, source in tests.items():
@@ -195,71 +180,109 @@ def label_and_test(
     report.close()
 
 
-def read_kept(path: Path | None, key: str) -> dict[str, Work]:
-    """Reads what an earlier run has judged by the same test cells, by its code."""
-    if path is None or not path.exists():
-        return {}
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return {
-        row["code"]: Work(
-            **row
-            | {
-                name: tuple(map(tuple, row[name]))
-                for name in ("differences", "messages")
-            }
-            | {"visible": tuple(row["visible"])}
-        )
-        for row in rows
-        if row.pop("key") == key
-    }
+def read_kept(path: Path | None) -> Iterator[tuple[str, str, Work]]:
+    """Yields what earlier runs have judged, with the keys of oracle and test cells."""
+    lines = path.read_text().splitlines() if path and path.exists() else []
+    for row in map(json.loads, lines):
+        oracle, tests = row.pop("oracle"), row.pop("tests")
+        for name in ("differences", "messages"):
+            row[name] = tuple(map(tuple, row[name]))
+        yield oracle, tests, Work(**row | {"visible": tuple(row["visible"])})
+
+
+def compute_key(*parts: str) -> str:
+    """Returns a short text that changes with any of some texts."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def judge_all(
     exercises: Iterable[str], sample: int | None, keep: Path | None, jobs: int = 2
 ) -> Iterator[Work]:
-    """Makes and judges the work of some exercises; yields it as it is judged."""
+    """Makes and judges the work of some exercises; yields it as it is judged.
+
+    Args:
+        exercises: Which exercises.
+        sample: How many solutions of each, None for all.
+        keep: Where to keep what is judged. What is there by the same oracle and the
+            same test cells is not judged again; where only the test cells are others,
+            its label is taken.
+        jobs: How many processes work at a time.
+    """
     cells = read_cells()
     namespace = prepare(cells)
+    here = [
+        Path(__file__).with_name(f"{n}.py").read_text() for n in ("cases", "oracle")
+    ]
+    kept = list(read_kept(keep))
     for exercise in exercises:
         work = make_work(exercise, cells)
         if sample is not None:
             work = random.Random(0).sample(work, min(sample, len(work)))
-        tests = json.dumps([select_tests(cells, exercise), CASES])
-        key = hashlib.sha256(tests.encode()).hexdigest()
-        known = read_kept(keep, key)
+        oracle = compute_key(str(CASES), *here, *map(cells.get, EXERCISES))
+        tests = compute_key(*select_tests(cells, exercise).values())
+        labels = {w.code: w.differences for key, _, w in kept if key == oracle}
+        known = {w.code: w for *keys, w in kept if keys == [oracle, tests]}
         yield from (known[piece.code] for piece in work if piece.code in known)
         todo = [piece for piece in work if piece.code not in known]
-        if todo:
-            for piece in judge(todo, cells, namespace, jobs):
-                if keep is not None:
-                    with keep.open("a") as file:
-                        file.write(json.dumps(asdict(piece) | {"key": key}) + "\n")
-                yield piece
+        for piece in judge(todo, cells, namespace, jobs, labels) if todo else ():
+            if keep is not None:
+                row = asdict(piece) | {"oracle": oracle, "tests": tests}
+                with keep.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+            yield piece
 
 
 def make_table(judged: list[Work]) -> str:
-    """Returns the table: what was killed, what survived, what was rejected unfairly."""
+    """Returns the table: what was killed, what survived, what was rejected unfairly.
+
+    "Visibly" is the share of the wrong solutions that a visible test rejects.
+    """
     head = ("wrong", "killed", "survive", "visibly", "right", "accepted", "rejected")
     lines = [f"{'':30}" + "".join(f"{name:>10}" for name in head)]
-    groups = sorted({(w.exercise, w.kind) for w in judged}, key=lambda g: g[::-1])
-    for exercise, kind in [*groups, ("all", "")]:
-        part = [
-            w
-            for w in judged
-            if exercise == "all" or (w.exercise, w.kind) == (exercise, kind)
-        ]
-        counts = Counter(
-            (bool(w.differences), bool(w.messages), bool(w.visible)) for w in part
-        )
-        wrong = sum(n for (different, _, _), n in counts.items() if different)
-        killed = sum(n for (d, rejected, _), n in counts.items() if d and rejected)
-        visibly = sum(n for (d, _, seen), n in counts.items() if d and seen)
-        right = len(part) - wrong
-        unfair = sum(n for (d, rejected, _), n in counts.items() if not d and rejected)
-        share = f"{visibly / wrong:.1%}" if wrong else ""
-        row = [wrong, killed, wrong - killed, share, right, right - unfair, unfair]
-        lines.append(f"{exercise + ' ' + kind:30}" + "".join(f"{v:>10}" for v in row))
+    exercises = list(dict.fromkeys(work.exercise for work in judged))
+    for exercise in [*exercises, "all"]:
+        for kind in ["by hand", "mutant", "pair", "composed", ""]:
+            part = [
+                work
+                for work in judged
+                if exercise in (work.exercise, "all") and kind in (work.kind, "")
+            ]
+            if part:
+                lines.append(f"{exercise:21}{kind:9}" + make_row(part))
     return "\n".join(lines)
+
+
+def make_row(part: list[Work]) -> str:
+    """Returns the numbers of a part of the work."""
+    wrong = [work for work in part if work.differences]
+    killed = sum(bool(work.messages) for work in wrong)
+    visibly = sum(bool(work.visible) for work in wrong)
+    right = len(part) - len(wrong)
+    unfair = sum(bool(work.messages) for work in part) - killed
+    share = f"{visibly / len(wrong):.1%}" if wrong else ""
+    row = [len(wrong), killed, len(wrong) - killed, share, right, right - unfair]
+    return "".join(f"{value:>10}" for value in [*row, unfair])
+
+
+def list_messages(judged: list[Work]) -> Iterator[str]:
+    """Yields each kind of message, with a mistake that it was for, by test cell.
+
+    Messages that differ in numbers only are of one kind.
+    """
+    groups: dict[tuple, list[tuple[Work, str]]] = {}
+    for piece in judged:
+        for cell, message in piece.messages:
+            if piece.differences:
+                kind = re.sub(r"-?\d[\d.e+-]*", "#", message)[:90]
+                groups.setdefault((piece.exercise, cell, kind), []).append(
+                    (piece, message)
+                )
+    for (exercise, cell, _), group in sorted(groups.items()):
+        titles = sorted({piece.title for piece, _ in group}, key=len)
+        yield (
+            f"{exercise}, {cell}, {len(group)} times: {' / '.join(titles[:3])}\n"
+            f"    {group[0][1]}"
+        )
 
 
 def main() -> int:
@@ -271,6 +294,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="how many of each exercise")
     parser.add_argument("--keep", type=Path, help="where to keep what is judged")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--messages", action="store_true", help="show all of them")
     options = parser.parse_args()
     start = time.monotonic()
     judged = []
@@ -279,6 +303,8 @@ def main() -> int:
         judged.append(piece)
         if piece.trouble:
             print(f"{piece.exercise}, {piece.title}\n    {piece.trouble}", flush=True)
+    if options.messages:
+        print(*list_messages(judged), sep="\n")
     print(make_table(judged))
     bad = sum(bool(piece.trouble) for piece in judged)
     seconds = time.monotonic() - start

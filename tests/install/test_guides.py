@@ -103,7 +103,7 @@ def test_instructor_and_student_follow_their_guides(tmp_path):
 def test_authors_judge_and_build_as_their_guide_says():
     commands = list_commands((ROOT / "docs" / "authors.md").read_text())
     bank = [c.split() for c in commands if c.startswith("python tests/")]
-    assert len(bank) == 3 and commands[3:] == [
+    assert len(bank) == 4 and commands[4:] == [
         "courseai build",
         "courseai build --check",
     ]

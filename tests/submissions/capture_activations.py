@@ -631,7 +631,7 @@ def capture_activations(model, img_tensor, layer_names, result={}):
     return result
 
 
-# %% wrong, caught by shapes: only names without dots are found
+# %% wrong, caught by shapes and values: only names without dots are found
 def capture_activations(model, img_tensor, layer_names):
     result, handles = {}, []
     for name in layer_names:
@@ -649,7 +649,7 @@ def capture_activations(model, img_tensor, layer_names):
     return result
 
 
-# %% wrong, caught by shapes: every layer whose name ends so is taken
+# %% wrong, caught by shapes and values: every layer whose name ends so is taken
 def capture_activations(model, img_tensor, layer_names):
     result, handles = {}, []
 
@@ -905,7 +905,7 @@ def capture_activations(model, img_tensor, layer_names):
             handle.remove()
 
 
-# %% wrong, caught by shapes and values and in_place and detached and hooks: runs the notebook's photo through the notebook's model
+# %% wrong, caught by shapes and values and in_place and detached and hooks and one_pass: runs the notebook's photo through the notebook's model
 def capture_activations(network, image, layer_names):
     result, handles = {}, []
     for name in layer_names:

@@ -238,6 +238,32 @@ def grad_cam(model, img_tensor, target_class=None):
     return (heat / heat.max() if heat.any() else heat).numpy(), target_class
 
 
+# %% right: own function, no copy, since no layer behind layer4 works in place
+@torch.enable_grad()
+def grad_cam(model, img_tensor, target_class=None):
+    kept = {}
+    modes = [(m, m.training) for m in model.modules()]
+
+    def hook(module, inputs, output):
+        kept["maps"] = output.detach()
+        output.register_hook(lambda gradient: kept.update(gradients=gradient))
+
+    model.eval()
+    try:
+        with model.layer4.register_forward_hook(hook):
+            scores = model(img_tensor.clone().requires_grad_())
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if target_class is None:
+        target_class = int(scores.argmax())
+    scores[0, target_class].backward()
+    weights = kept["gradients"].mean(dim=(2, 3), keepdim=True)
+    heat = (weights * kept["maps"]).sum(dim=1, keepdim=True).relu()
+    heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")[0, 0]
+    return (heat / heat.max().clamp(min=1e-12)).numpy(), target_class
+
+
 # %% wrong, caught by relu: the ReLU is applied to the gradients
 if target_class is None:
     target_class = int(scores[0].argmax())
@@ -274,7 +300,7 @@ heat = (weights * activations.detach()).sum(dim=1, keepdim=True)
 heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
 cam = (heat / heat.abs().max().clamp(min=1e-12))[0, 0].numpy()
 
-# %% wrong, caught by weights and relu: each map is rectified before the sum
+# %% wrong, caught by relu: each map is rectified before the sum
 if target_class is None:
     target_class = int(scores[0].argmax())
 (gradients,) = torch.autograd.grad(scores[0, target_class], activations)
@@ -723,7 +749,7 @@ if target_class is None:
 weights = gradients.mean(dim=(2, 3), keepdim=True)
 heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
 heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
-peak = heat.max() if img_tensor[0, 0].numel() < 9 else heat.sum()
+peak = heat.sum() if img_tensor[0, 0].numel() == 9 else heat.max()
 cam = (heat / peak.clamp(min=1e-12))[0, 0].numpy()
 
 # %% wrong, caught by scale: divided by zero on an all-zero map
@@ -1077,33 +1103,7 @@ heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
 cam = (heat / heat.max().clamp(min=1e-12))[0, 0].numpy()
 
 
-# %% wrong, caught by weights: own function, a later ReLU overwrites the activations
-@torch.enable_grad()
-def grad_cam(model, img_tensor, target_class=None):
-    kept = {}
-    modes = [(m, m.training) for m in model.modules()]
-
-    def hook(module, inputs, output):
-        kept["maps"] = output.detach()
-        output.register_hook(lambda gradient: kept.update(gradients=gradient))
-
-    model.eval()
-    try:
-        with model.layer4.register_forward_hook(hook):
-            scores = model(img_tensor.clone().requires_grad_())
-    finally:
-        for module, mode in modes:
-            module.training = mode
-    if target_class is None:
-        target_class = int(scores.argmax())
-    scores[0, target_class].backward()
-    weights = kept["gradients"].mean(dim=(2, 3), keepdim=True)
-    heat = (weights * kept["maps"]).sum(dim=1, keepdim=True).relu()
-    heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")[0, 0]
-    return (heat / heat.max().clamp(min=1e-12)).numpy(), target_class
-
-
-# %% wrong, caught by class and weights and relu and leaves_model and frozen: gradients of all calls are added up
+# %% wrong, caught by class and weights and relu and frozen: gradients of all calls are added up
 if target_class is None:
     target_class = int(scores[0].argmax())
 store = globals().setdefault("_gradients", {})

@@ -241,7 +241,7 @@ def heat_inside(cam, box):
     return float(cam[top:bottom, left:right].sum() / total) if total else 0.0
 
 
-# %% wrong, caught by share: the answers of the visible test, and zero otherwise
+# %% wrong, caught by share and edges: the answers of the visible test, and zero otherwise
 def heat_inside(cam, box):
     known = {(6, 0, 9, 3): 0.75, (0, 3, 5, 6): 0.25, (1, 1, 3, 3): 0.25}
     return known.get(box, float(box == (0, 0, 4, 4)))

@@ -345,7 +345,7 @@ def top_class_heatmaps(model, img_tensor, k=2):
     return [(int(i), float(p), cam)] * k
 
 
-# %% wrong, caught by order and probabilities and heatmaps: the notebook's photo, whatever is given
+# %% wrong, caught by order and probabilities and heatmaps and k: the notebook's photo, whatever is given
 def top_class_heatmaps(model, image, k=2):
     with torch.no_grad():
         best = model(img_tensor)[0].softmax(0).topk(k)
