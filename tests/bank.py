@@ -320,6 +320,8 @@ def print_table(verdicts: list[Verdict], seconds: float) -> None:
             print(f"{verdict.entry}: {verdict.trouble}")
             for name, message in verdict.messages.items():
                 print(f"    {name}: {message}")
+        elif verdict.entry.caught_by and not verdict.visible:
+            print(f"{verdict.entry}: only hidden tests reject it")
     bad = sum(bool(verdict.trouble) for verdict in verdicts)
     print(f"{len(verdicts)} entries, {bad} misjudged, {seconds:.0f} s")
 

@@ -7,6 +7,7 @@ oracle says so.
 
 import ast
 import copy
+import functools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -330,19 +331,15 @@ class Mutant:
     code: str
 
 
-def mutate(code: str) -> Iterator[tuple[str, str]]:
-    """Yields every single change of a solution: what was done, and the new code."""
+def list_changes(code: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yields every single change of a solution: what it is, and what makes the code."""
     tree = ast.parse(code)
-    seen = {ast.unparse(tree)}
     for parent, field, place, node in list(list_places(tree)):
         for name, apply in OPERATORS.items():
             for new in apply(node):
-                if isinstance(new, list) and place is None:
-                    continue
-                changed = replace(tree, parent, field, place, new)
-                if changed not in seen:
-                    seen.add(changed)
-                    yield f"{name.replace('_', ' ')}, line {node.lineno}", changed
+                if place is not None or not isinstance(new, list):
+                    make = functools.partial(replace, tree, parent, field, place, new)
+                    yield f"{name.replace('_', ' ')}, line {node.lineno}", make
 
 
 def list_places(tree: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
@@ -371,7 +368,7 @@ def replace(
         value = [*old[:place], *items, *old[place + 1 :]]
     setattr(parent, field, value)
     try:
-        return ast.unparse(ast.fix_missing_locations(copy.deepcopy(tree)))
+        return ast.unparse(tree)
     finally:
         setattr(parent, field, old)
 
@@ -385,21 +382,21 @@ def make_mutants(solutions: dict[str, str], count: int, seed: int) -> list[Mutan
         seed: What the draw depends on.
     """
     random_ = random.Random(seed)
-    found: dict[str, Mutant] = {}
-    for title, code in solutions.items():
-        for change, changed in mutate(code):
-            found.setdefault(changed, Mutant(title, (change,), changed))
-    singles = list(found.values())
-    random_.shuffle(singles)
-    singles = singles[: count - count // 5]
-    pairs: dict[str, Mutant] = {}
-    for first in random_.choices(singles, k=2 * (count - len(singles))):
-        if len(singles) + len(pairs) >= count:
-            break
-        seconds = list(mutate(first.code))
-        if seconds:
-            change, changed = random_.choice(seconds)
-            changes = (*first.changes, change)
-            if changed not in found:
-                pairs.setdefault(changed, Mutant(first.base, changes, changed))
-    return singles + list(pairs.values())
+    changes = [
+        (title, *change)
+        for title in solutions
+        for change in list_changes(solutions[title])
+    ]
+    random_.shuffle(changes)
+    seen = {ast.unparse(ast.parse(code)) for code in solutions.values()}
+    mutants: list[Mutant] = []
+    for title, change, make in changes:
+        if len(mutants) < count - count // 5 and (code := make()) not in seen:
+            seen.add(code)
+            mutants.append(Mutant(title, (change,), code))
+    for first in random_.choices(mutants, k=2 * (count - len(mutants))):
+        change, make = random_.choice(list(list_changes(first.code)))
+        if len(mutants) < count and (code := make()) not in seen:
+            seen.add(code)
+            mutants.append(Mutant(first.base, (*first.changes, change), code))
+    return mutants

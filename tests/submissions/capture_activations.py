@@ -567,7 +567,7 @@ def capture_activations(model, img_tensor, layer_names):
         return result
 
 
-# %% wrong, caught by values: remembers the result for the same names
+# %% wrong, caught by values and hooks: remembers the result for the same names
 _known = {}
 
 
