@@ -14,14 +14,16 @@ from courseai_helpers.testing.compare import (
     read_heatmap,
     read_numbers,
 )
+from courseai_helpers.testing.elsewhere import ElsewhereTensor, move_elsewhere
 from courseai_helpers.testing.setup import require_setup
-from courseai_helpers.testing.side_effects import ElsewhereTensor, observe
+from courseai_helpers.testing.side_effects import observe
 
 __all__ = [
     "ElsewhereTensor",
     "describe",
     "difference",
     "is_number",
+    "move_elsewhere",
     "observe",
     "paper_image",
     "paper_net",

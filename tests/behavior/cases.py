@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from courseai_helpers.models import class_names
-from courseai_helpers.observing import ElsewhereTensor, move_elsewhere
+from courseai_helpers.testing import ElsewhereTensor, move_elsewhere
 
 DTYPES = {
     "float16": torch.float16,

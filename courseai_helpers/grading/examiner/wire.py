@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from courseai_helpers.testing.side_effects import ElsewhereTensor
+from courseai_helpers.testing.elsewhere import ElsewhereTensor
 
 LENGTHS = struct.Struct("!4Q")
 MAX_HEADER = 2**22  # bytes of a header
