@@ -32,6 +32,7 @@ LONGEST = (
     "test_class_in_browser.py",
     "test_class_run.py",
     "test_bank_examiner.py",
+    "test_behavior.py",
     "test_attacks.py",
     "test_attacks_page.py",
     "test_attacks_neighbor.py",

@@ -234,7 +234,7 @@ def take_the_inputs(node: ast.AST) -> Iterator[Replacement]:
             "right": ("bottom", "left"),
             "bottom": ("right", "top"),
             "name": ("name.split('.')[0]", "name.split('.')[-1]", "layer_names[0]"),
-            "index": ("class_names().index(class_names()[index])", "index + 1", "0"),
+            "index": ("int(str(index)[0])", "index + 1", "0"),
             "k": ("2", "k + 1"),
         }
         for text in others.get(node.id, ()):
