@@ -5,6 +5,7 @@ The extra `methods` installs the two; nothing else in this package needs them.
 
 import copy
 import importlib.util
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -139,7 +140,7 @@ class _MaskedChannels(nn.Module):
         return self.head(maps)
 
 
-def _scale(heatmap: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+def _scale(heatmap: torch.Tensor, size: Sequence[int]) -> np.ndarray:
     whole = functional.resize(heatmap.detach().cpu(), size, antialias=False)
     values = whole.reshape(size).numpy().astype(float)
     if not values.max() > 0:

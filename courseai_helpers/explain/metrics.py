@@ -56,7 +56,8 @@ def _score(
     middle = torch.cat([deleted, inserted])
     falling, rising = _compute_probabilities(model, middle)[:, target_class].chunk(2)
     curves = torch.cat([whole, falling, none]), torch.cat([start, rising, whole])
-    return tuple(torch.trapezoid(curve, dx=1 / STEPS).item() for curve in curves)
+    deletion, insertion = torch.trapezoid(torch.stack(curves), dx=1 / STEPS).tolist()
+    return deletion, insertion
 
 
 def _spoil(img_tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

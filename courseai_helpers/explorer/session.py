@@ -67,7 +67,9 @@ class Inquiry:
         count = [m for m in self.model.modules() if isinstance(m, nn.Linear)][-1]
         self.ranking = predict_top_k(self.model, image, k=count.out_features)
         self.crop, self._image = crop, image
-        self._maps, self._limits, self._heatmaps = {}, {}, {}
+        self._maps: dict[Any, Any] = {}
+        self._limits: dict[str, tuple[float, float]] = {}
+        self._heatmaps: dict[int, np.ndarray] = {}
 
     def read_filter(self, stage: str, channel: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns a filter of the stage's last convolution as [C, H, W], and its image.

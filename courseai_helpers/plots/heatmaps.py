@@ -96,12 +96,12 @@ def show_gallery(
     heights = [2.8 if len(row) == 3 else 0.9 for row in rows]
     picture = make_picture(6, sum(heights) + 0.4, f"{title}. {'; '.join(lines)}.")
     axes = picture.subplots(len(rows), 2, squeeze=False, height_ratios=heights)
-    for (left, right), (caption, *content) in zip(axes, rows, strict=True):
-        if len(content) == 2:
-            draw(left, content[0].convert("RGB"), caption)
-            _overlay(right, *content, "Grad-CAM")
+    for (left, right), row in zip(axes, rows, strict=True):
+        if len(row) == 3:
+            draw(left, row[1].convert("RGB"), row[0])
+            _overlay(right, row[1], row[2], "Grad-CAM")
         else:
-            _explain_failure(left, right, caption, content[0])
+            _explain_failure(left, right, *row)
     picture.suptitle(title, fontsize=11)
     return picture
 

@@ -116,7 +116,7 @@ def _modes(model: nn.Module) -> dict[str, bool]:
 def _state(model: nn.Module) -> dict[str, tuple[Any, ...]]:
     """Returns shape and hash of each tensor: copies would take more memory."""
     return {
-        name: (value.shape, hashlib.sha256(read_bytes(value)).digest())
+        name: (value.shape, hashlib.sha256(read_bytes(value).data).digest())
         for name, value in model.state_dict().items()
     }
 

@@ -295,12 +295,16 @@ def test_what_is_no_picture_is_named_as_such(data: bytes, message: str):
         load_image(data)
 
 
-def test_a_wrong_path_is_named_with_the_folder_it_counts_from(tmp_path: Path):
-    here = str(Path.cwd())
+def test_a_wrong_path_is_named_with_the_folder_it_counts_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    here = tmp_path / "where the notebook is"
+    here.mkdir()
+    monkeypatch.chdir(here)
     for path in (tmp_path / "nothing.jpg", tmp_path, "nul\0.jpg", None):
         with pytest.raises(ImageError, match="cannot be read: ") as caught:
             load_image(path)
-        assert here in str(caught.value)
+        assert str(here) in str(caught.value)
     with pytest.raises(ImageError, match="goes to load_image_from_url"):
         load_image("https://example.org/cat.jpg")
 

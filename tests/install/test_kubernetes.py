@@ -124,14 +124,10 @@ def test_grader_and_workers_have_what_the_sandbox_needs_and_students_have_not(
     grader, student = make_grader(values, "grader-courseai"), make_grader(values, "one")
     (worker,) = pods["worker"]["containers"]
     assert grader.container_security_context == worker["securityContext"]
-    assert worker["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "procMount": "Unmasked",
-        "seccompProfile": {"type": "Unconfined"},
-        "appArmorProfile": {"type": "Unconfined"},
-    }
-    assert grader.extra_pod_config == {"hostUsers": False}
-    assert pods["worker"]["hostUsers"] is False
+    assert worker["securityContext"]["allowPrivilegeEscalation"] is False
+    # Kubernetes unmasks /proc only where root in the pod is nobody on the node.
+    assert worker["securityContext"]["procMount"] == "Unmasked"
+    assert grader.extra_pod_config["hostUsers"] is pods["worker"]["hostUsers"] is False
     assert not hasattr(student, "container_security_context")
     assert not hasattr(student, "image") and not student.volumes
 
@@ -279,50 +275,94 @@ def test_nbgrader_in_a_pod_knows_course_and_exchange(root, values, monkeypatch):
     assert f"formgrade-{config.CourseDirectory.course_id}" in str(values["hub"])
 
 
-def find_item(files, kind: str, name: str) -> dict:
-    """Returns the spec of one of the things in grading.yaml."""
-    return next(
+def find_labels(files, component: str) -> dict[str, str]:
+    """Returns the labels of the pods that grade."""
+    (labels,) = [
+        item["spec"]["template"]["metadata"]["labels"]
+        for item in files["grading.yaml"]
+        if item["kind"] == "Deployment"
+        and item["metadata"]["name"] == f"grading-{component}"
+    ]
+    return labels
+
+
+NAMES = "the cluster's own name server"
+USER = "hub.jupyter.org/username"  # KubeSpawner's label for the pod of a user
+
+
+def selects(selector: dict, pod: dict[str, str] | str) -> bool:
+    """Tells whether a podSelector of this namespace selects a pod by its labels."""
+    wanted = selector["matchLabels"].items()
+    return isinstance(pod, dict) and wanted <= pod.items()
+
+
+def is_peer(peer: dict, pod: dict[str, str] | str) -> bool:
+    """Tells whether a pod is among those that a rule of a policy names."""
+    if "podSelector" in peer:
+        return selects(peer["podSelector"], pod)
+    system = {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}
+    return pod == NAMES and peer["namespaceSelector"] == system
+
+
+def lets_through(files, direction: str, pod, peer, port: int) -> bool:
+    """Tells what the policies that select a pod say of one direction.
+
+    A pod that none selects is open; what one policy allows is allowed.
+
+    Source: https://kubernetes.io/docs/concepts/services-networking/network-policies
+    """
+    ours = [
         item["spec"]
         for item in files["grading.yaml"]
-        if (item["kind"], item["metadata"]["name"]) == (kind, name)
+        if item["kind"] == "NetworkPolicy" and selects(item["spec"]["podSelector"], pod)
+    ]
+    policies = [spec for spec in ours if direction.title() in spec["policyTypes"]]
+    key = {"ingress": "from", "egress": "to"}[direction]
+    return not policies or any(
+        any(is_peer(item, peer) for item in rule[key])
+        and ("ports" not in rule or port in {item["port"] for item in rule["ports"]})
+        for spec in policies
+        for rule in spec.get(direction, [])
     )
 
 
-GRADER = {
-    "podSelector": {"matchLabels": {"hub.jupyter.org/username": "grader-courseai"}}
-}
-CLUSTER = {"podSelector": {"matchLabels": {"app": "grading"}}}
-SCHEDULER = {"matchLabels": {"app": "grading", "component": "scheduler"}}
+def can_reach(files, source, target, port: int) -> bool:
+    """Tells whether one pod can open a connection to another."""
+    return lets_through(files, "egress", source, target, port) and lets_through(
+        files, "ingress", target, source, port
+    )
 
 
 def test_only_the_cluster_itself_and_the_grader_reach_the_scheduler(files):
-    service = find_item(files, "Service", "grading-scheduler")
+    scheduler = find_labels(files, "scheduler")
+    worker = find_labels(files, "worker")
+    grader, student = {USER: "grader-courseai"}, {USER: "ada"}
+    (service,) = [i["spec"] for i in files["grading.yaml"] if i["kind"] == "Service"]
     assert service["type"] == "ClusterIP"
-    assert service["selector"] == SCHEDULER["matchLabels"]
-    policy = find_item(files, "NetworkPolicy", "grading")
-    assert {"podSelector": policy["podSelector"]} == CLUSTER
-    assert policy["ingress"] == [{"from": [CLUSTER]}]
-    grader = find_item(files, "NetworkPolicy", "grader-to-scheduler")
-    port = {"protocol": "TCP", "port": service["ports"][0]["port"]}
-    assert grader["podSelector"] == SCHEDULER
-    assert grader["ingress"] == [{"from": [GRADER], "ports": [port]}]
-    way = find_item(files, "NetworkPolicy", "grader")
-    assert {"podSelector": way["podSelector"]} == GRADER
-    assert way["egress"] == [{"to": [{"podSelector": SCHEDULER}], "ports": [port]}]
-    command = f"courseai grade {ASSIGNMENT} --scheduler tls://grading-scheduler:8786"
+    assert service["selector"].items() <= scheduler.items()
+    assert not service["selector"].items() <= worker.items()
+    (port,) = [item["port"] for item in service["ports"]]
+    command = f"courseai grade {ASSIGNMENT} --scheduler tls://grading-scheduler:{port}"
     assert command in files["README.md"]
+    assert can_reach(files, grader, scheduler, port)
+    assert can_reach(files, worker, scheduler, port)
+    assert can_reach(files, scheduler, worker, 40000)  # a worker takes any port
+    assert not can_reach(files, grader, scheduler, 22)
+    for outsider in (student, {}, {"app": "jupyterhub"}):
+        assert not can_reach(files, outsider, scheduler, port)
+    for outsider in (student, grader, {}):
+        assert not can_reach(files, outsider, worker, 40000)
 
 
 def test_workers_reach_nothing_but_each_other_and_names(files):
-    policy = find_item(files, "NetworkPolicy", "grading")
-    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
-    cluster, names = policy["egress"]
-    assert cluster == {"to": [CLUSTER]}
-    assert {port["port"] for port in names["ports"]} == {53}
     for component in ("scheduler", "worker"):
-        deployment = find_item(files, "Deployment", f"grading-{component}")
-        labels = deployment["template"]["metadata"]["labels"]
-        assert labels["app"] == "grading" and labels["component"] == component
+        pod = find_labels(files, component)
+        assert can_reach(files, pod, find_labels(files, "worker"), 40000)
+        assert can_reach(files, pod, NAMES, 53)
+        assert not can_reach(files, pod, NAMES, 443)
+        for target in ("1.1.1.1", {USER: "ada"}, {"component": "hub"}):
+            for port in (53, 80, 443, 8081):
+                assert not can_reach(files, pod, target, port)
 
 
 def test_scheduler_workers_and_grader_show_the_same_certificate(files, values, pods):

@@ -126,7 +126,7 @@ class StagedAutograde(Autograde):
         Raises:
             SubmissionError: if it is none.
         """
-        missing = None
+        missing = SubmissionError("The assignment has no notebook.")
         folder = self.find(student)
         files = self.collect_files(folder)
         self.exporter._preprocessors = []

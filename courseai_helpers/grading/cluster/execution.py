@@ -85,8 +85,8 @@ class Executions:
                 path = Path(directory, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            for name, content in submission.notebooks.items():
-                notebook = nbformat.reads(content, as_version=4)
+            for name, text in submission.notebooks.items():
+                notebook = nbformat.reads(text, as_version=4)
                 resources = {"metadata": {"path": directory}}
                 preprocessor = SandboxedExecute(config=Config(submission.config))
                 executed[name] = self.run(preprocessor, notebook, resources)

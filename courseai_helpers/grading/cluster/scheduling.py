@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from itertools import count
-from typing import BinaryIO
+from typing import IO
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.cluster.courier import HEADER, Kind
@@ -63,6 +63,8 @@ class Courier:
 
     Attributes:
         process: The program.
+        requests: Where it reads submissions.
+        replies: Where it writes what became of them.
         waiting: What its replies are for, by the numbers that they bear.
         gone: Whether it has ended.
     """
@@ -80,6 +82,8 @@ class Courier:
             stdout=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C is for this process, which stops it
         )
+        assert self.process.stdin and self.process.stdout
+        self.requests, self.replies = self.process.stdin, self.process.stdout
         self.numbers = count()
         self.waiting: dict[int, Future[bytes]] = {}
         self.gone = False
@@ -96,15 +100,15 @@ class Courier:
                 future.set_exception(CourseError(GONE))
                 return future
         with contextlib.suppress(OSError):  # it is gone, which `receive` notices
-            self.process.stdin.write(HEADER.pack(0, number, len(content)) + content)
-            self.process.stdin.flush()
+            self.requests.write(HEADER.pack(0, number, len(content)) + content)
+            self.requests.flush()
         return future
 
     def receive(self) -> None:
         """Hands each reply to who waits for it, as long as there are any."""
         with contextlib.suppress(EOFError, KeyError):
             while True:
-                kind, number, reply = read_message(self.process.stdout)
+                kind, number, reply = read_message(self.replies)
                 future = self.waiting.pop(number)
                 if kind == Kind.REPLY:
                     future.set_result(reply)
@@ -138,7 +142,7 @@ def open_courier(
     courier = Courier(address, sandbox)
     try:
         try:
-            kind, _, content = read_message(courier.process.stdout)
+            kind, _, content = read_message(courier.replies)
         except EOFError:
             kind, content = Kind.TROUBLE, b"what asked for it has ended"
         text = make_printable(content.decode(errors="replace"))
@@ -155,10 +159,10 @@ def open_courier(
     finally:
         courier.process.kill()  # it has nothing to save
         courier.process.wait()
-        courier.process.stdin.close()
+        courier.requests.close()
 
 
-def read_message(stream: BinaryIO) -> tuple[int, int, bytes]:
+def read_message(stream: IO[bytes]) -> tuple[int, int, bytes]:
     """Reads a message of the courier.
 
     Raises:

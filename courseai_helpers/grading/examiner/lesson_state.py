@@ -123,7 +123,7 @@ class Lesson:
                 for name, value in taken.items():
                     put_back(self.namespace, name, value)
 
-    def lend_methods(self, function: Callable) -> Callable:
+    def lend_methods(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wraps a student's function: it meets the methods of tensors as they are now.
 
         Students may add some, or replace them, and use what they made.
@@ -160,18 +160,29 @@ def find_lesson() -> Lesson | None:
     return _lesson
 
 
+def require_lesson() -> Lesson:
+    """Returns the lesson of a kernel in which `student_side` has been started.
+
+    Raises:
+        RuntimeError: if there is none.
+    """
+    if _lesson is None:
+        raise RuntimeError("This kernel has not been prepared for questions.")
+    return _lesson
+
+
 def begin_setup() -> None:
     """Lets a setup cell find what those before it left: called before it is run."""
-    _setup.enter_context(_lesson.restored(None))
+    _setup.enter_context(require_lesson().restored(None))
 
 
 def end_setup(source: str) -> None:
     """Keeps what a setup cell made: called when it has been run."""
-    names = list_names(source)
-    made = {n: _lesson.namespace[n] for n in names if n in _lesson.namespace}
-    _lesson.keep(names)
+    lesson, names = require_lesson(), list_names(source)
+    made = {n: lesson.namespace[n] for n in names if n in lesson.namespace}
+    lesson.keep(names)
     _setup.close()
-    _lesson.namespace.update(made)
+    lesson.namespace.update(made)
 
 
 def give_up(name: str) -> None:
@@ -183,7 +194,7 @@ def give_up(name: str) -> None:
             "end?"
         )
 
-    _lesson.namespace[name] = stand_in
+    require_lesson().namespace[name] = stand_in
 
 
 def list_names(source: str) -> list[str]:
@@ -200,7 +211,7 @@ def list_names(source: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def swap(places: tuple, values: list) -> Iterator[None]:
+def swap(places: tuple[Any, ...], values: list[Any]) -> Iterator[None]:
     """Writes values to places, and in the end what was there before."""
     before = [read() for read, _ in places]
     try:

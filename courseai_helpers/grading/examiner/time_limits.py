@@ -9,6 +9,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
 
 from courseai_helpers.grading.sandbox.supervisor import TICKS
 
@@ -35,18 +38,24 @@ class Patient:
         read_cpu: Says how many seconds the student's kernel has used.
     """
 
+    timeout: int  # nbclient's
     read_cpu: Callable[[], float] = staticmethod(time.monotonic)
 
-    def _get_timeout(self, cell):
+    def _get_timeout(self, cell: NotebookNode | None) -> Any:
         """Does what nbclient does at the start of a cell, and notes that start."""
         self.start = time.monotonic(), self.read_cpu()
-        return super()._get_timeout(cell)
+        return super()._get_timeout(cell)  # type: ignore[misc]
 
-    async def _async_handle_timeout(self, timeout, cell=None):
+    async def _async_handle_timeout(
+        self, timeout: int, cell: NotebookNode | None = None
+    ) -> Any:
         """Does what nbclient does when a cell has run out of time, if it has."""
         clock, cpu = self.start
         passed, used = time.monotonic() - clock, self.read_cpu() - cpu
         if used < timeout and passed < min(self.timeout, BUSY * timeout):
             await asyncio.sleep(0.1)
             return None
-        return await super()._async_handle_timeout(timeout, cell)
+        # The next class is nbclient's.
+        return await super()._async_handle_timeout(  # type: ignore[misc]
+            timeout, cell
+        )

@@ -37,7 +37,7 @@ class ExchangeCollect(default.ExchangeCollect):
         """Finds for each student the submission that counts."""
         if not self.coursedir.course_id:
             self.fail("No course id specified. Re-run with --course flag.")
-        self.left_out: dict[str, dict[str, str]] = defaultdict(dict)
+        self.left_out: dict[str, dict[str, list[str]]] = defaultdict(dict)
         self.collected = self.present = self.others = 0
         self.due = self.find_due_date()
         with self.open_inbound() as inbound:

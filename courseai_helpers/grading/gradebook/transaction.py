@@ -59,7 +59,7 @@ def open_transaction(engine: sqlalchemy.Engine) -> Iterator[str]:
             yield url.render_as_string(hide_password=False)
             SharedConnection.current.commit()
         except BaseException:
-            connection.connection.dbapi_connection.rollback()
+            SharedConnection.current.rollback()
             raise
         finally:
             SharedConnection.current = None

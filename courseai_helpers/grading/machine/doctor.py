@@ -121,7 +121,7 @@ def check_gradebook(application: NbGrader) -> Finding:
         if url.get_backend_name() == "sqlite":
             fix = "put a copy from your backup in its place"
         return Finding("gradebook", "problem", f"{shown}: {reason}", fix)
-    if url.get_backend_name() == "sqlite" and not os.access(url.database, os.W_OK):
+    if url.get_backend_name() == "sqlite" and not os.access(str(url.database), os.W_OK):
         fix = f"sudo chown $USER {url.database}"
         return Finding("gradebook", "problem", f"{shown} can't be written", fix)
     if "student" not in tables:

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from courseai_helpers.grading.report.items import Item
 
@@ -21,8 +22,10 @@ def draw_scores(totals: np.ndarray, possible: float) -> Figure:
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     ax = figure.subplots()
     top = max(possible, totals.max(initial=0))
-    ax.hist(totals, bins=np.linspace(0, top, 21), color=COLOR, edgecolor="white")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.hist(
+        totals, bins=np.linspace(0, top, 21).tolist(), color=COLOR, edgecolor="white"
+    )
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(
         title="Distribution of the automatic scores",
         xlabel=f"points, of {possible:g}",

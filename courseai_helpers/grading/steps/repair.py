@@ -6,6 +6,7 @@ executed go. What was done stands in a note at the top of the autograded noteboo
 the formgrader shows it, in the notebook's metadata and in the log.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from nbformat import NotebookNode
@@ -137,7 +138,8 @@ def find_copies(
     nb: NotebookNode, originals: dict[str, Original]
 ) -> tuple[dict[str, list[int]], list[str]]:
     """Finds where each of the cells handed out is, and the tags that have to go."""
-    copies, notes = {name: [] for name in originals}, []
+    copies: dict[str, list[int]] = {name: [] for name in originals}
+    notes: list[str] = []
     for index, cell in enumerate(nb.cells):
         if (name := recognize(cell, originals)) is not None:
             copies[name].append(index)
@@ -245,7 +247,8 @@ def join_texts(cells: list[NotebookNode]) -> None:
 
     Pictures that are pasted into a cell are all called "image.png".
     """
-    texts, pictures = [], {}
+    texts: list[str] = []
+    pictures: dict[str, Any] = {}
     for number, cell in enumerate(cells):
         text, attachments = cell.source, cell.get("attachments")
         for name, data in (
@@ -290,7 +293,10 @@ def make_cell(cell_type: str, cell: NotebookNode) -> NotebookNode:
 
     Outputs and metadata go; the pictures of a text stay.
     """
-    make = {"code": new_code_cell, "markdown": new_markdown_cell}
+    make: dict[str, Callable[[str], NotebookNode]] = {
+        "code": new_code_cell,
+        "markdown": new_markdown_cell,
+    }
     # Half a character (a lone surrogate) can be read from JSON, but not written.
     source = str(cell.source).encode(errors="replace").decode()
     made = make.get(cell_type, new_raw_cell)(source)
@@ -307,8 +313,8 @@ def find_longest_run(places: list[int]) -> set[int]:
     best: list[list[int]] = []
     for place in places:
         shorter = [run for run in best if run[-1] < place]
-        best.append([*max(shorter, key=len, default=[]), place])
-    return set(max(best, key=len, default=[]))
+        best.append([*max([[], *shorter], key=len), place])
+    return set(max([[], *best], key=len))
 
 
 def give_ids(nb: NotebookNode) -> None:

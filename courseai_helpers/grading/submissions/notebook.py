@@ -24,7 +24,7 @@ from courseai_helpers.grading.submissions.folders import (
     select_beside,
     survey,
 )
-from courseai_helpers.grading.submissions.originals import Original, read_handout
+from courseai_helpers.grading.submissions.originals import Handout, read_handout
 from courseai_helpers.grading.submissions.reading import NotebookError, read_notebook
 
 NOTES = "courseai_notes"  # the key in nbconvert's resources
@@ -81,7 +81,7 @@ class SubmissionExporter(NotebookExporter):
             if not is_notebook(name):
                 Path(place, name).unlink(missing_ok=True)
 
-    def read_handout(self, names: dict[str, Any]) -> dict[str, Original]:
+    def read_handout(self, names: dict[str, Any]) -> Handout:
         """Reads what students got."""
         with Gradebook(names["db_url"]) as gradebook:
             wanted = (names["notebook"], names["assignment"])

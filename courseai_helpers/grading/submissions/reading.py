@@ -88,7 +88,9 @@ def find_cells(content: dict[str, Any]) -> list[Any] | None:
 
 def make_notebook(content: dict[str, Any]) -> NotebookNode:
     """Makes a notebook of today's format of what was read."""
-    cells = [make_cell(cell) for cell in find_cells(content) if isinstance(cell, dict)]
+    cells = [
+        make_cell(cell) for cell in find_cells(content) or [] if isinstance(cell, dict)
+    ]
     metadata = read_dict(content, "metadata")
     metadata.pop("language", None)  # nbconvert stumbles if it is no text
     notebook = new_notebook()

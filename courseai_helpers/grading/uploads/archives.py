@@ -38,7 +38,7 @@ class StudentsFile(io.FileIO):
         Raises:
             zipfile.BadZipFile: if that are too many.
         """
-        if size > MAX_LIST_BYTES:
+        if size is not None and size > MAX_LIST_BYTES:
             raise zipfile.BadZipFile("its list of files is too long")
         return super().read(size)
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import kernels
+import psutil
 import pytest
 
-from courseai_helpers.grading.sandbox import forkserver_client
 from courseai_helpers.grading.sandbox.provisioner import SandboxedKernelManager
 
 pytestmark = kernels.needs_sandbox
@@ -92,6 +92,7 @@ def test_kernels_draw_different_random_numbers(run_inside):
         "print(random.random(), numpy.random.rand(), torch.rand(1).item())"
     )
     answers = [run_inside(code).text.split() for _ in range(3)]
+    assert [len(answer) for answer in answers] == [3, 3, 3]
     assert all(len(set(column)) == 3 for column in zip(*answers, strict=True))
 
 
@@ -110,9 +111,11 @@ def test_a_kernel_leaves_nothing_to_the_next(run_inside):
 
 def test_a_dead_forkserver_is_replaced(run_inside):
     run_inside("1")
-    process = forkserver_client._server[1]
+    program = "courseai_helpers.grading.sandbox.forkserver"
+    children = psutil.Process().children()
+    (process,) = [child for child in children if program in child.cmdline()]
     process.kill()
-    process.wait()
+    assert kernels.wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
     assert run_inside("print('back')").text == "back\n"
 
 

@@ -12,6 +12,7 @@ examiner sets, says which; the same submission always meets the same numbers.
 
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -139,12 +140,12 @@ def expected_heatmap(
     return heatmap_of(torch.einsum("k,khw->hw", weights, maps), image.shape[-2:])
 
 
-def heatmap_of(weighted_sum: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+def heatmap_of(weighted_sum: torch.Tensor, size: Sequence[int]) -> np.ndarray:
     """Rectifies, upsamples and scales a weighted sum [h, w] to a heatmap [H, W]."""
     heat = weighted_sum.clamp(min=0)[None, None].double()
     heat = F.interpolate(heat, size=tuple(size), mode="bilinear", align_corners=False)
-    heat = heat[0, 0].numpy()
-    return heat / heat.max() if heat.max() > 0 else heat
+    values = heat[0, 0].numpy()
+    return values / values.max() if values.max() > 0 else values
 
 
 def make_positive_case(
