@@ -2,7 +2,12 @@
 
 import sys
 import unicodedata
-from typing import TextIO
+from collections.abc import Callable
+from functools import partial
+from typing import IO, TextIO
+
+MAX_LINES = 1000  # of a program in a log
+MAX_LENGTH = 2000  # bytes of a line
 
 # Invisible, but parts of words in some scripts and of some pictures in text.
 _JOINERS = "\u200c\u200d"
@@ -34,6 +39,21 @@ def make_printable(text: object) -> str:
 def make_lines_printable(text: object) -> str:
     """Returns a text of our own lines, which may quote others', to be printed."""
     return "\n".join(map(make_printable, str(text).split("\n")))
+
+
+def log_lines(stream: IO[bytes], log: Callable[..., None]) -> None:
+    """Hands on to a log what another program writes, line by line, until it ends.
+
+    Args:
+        stream: Where it writes.
+        log: Such as the `info` of a logger. It gets the first lines, shortened; a
+            program that goes on and on is read, but not kept.
+    """
+    for number, line in enumerate(iter(partial(stream.readline, MAX_LENGTH), b"")):
+        if number < MAX_LINES:
+            log("%s", make_printable(line.decode(errors="replace").rstrip()))
+        elif number == MAX_LINES:
+            log("More was said; it is not kept.")
 
 
 def say(text: object, file: TextIO | None = None) -> None:

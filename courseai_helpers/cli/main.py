@@ -68,6 +68,9 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let student code run with your own rights, on your own risk",
     )
+    grade.add_argument(
+        "--verbose", action="store_true", help="print the log of the run as well"
+    )
     grade.set_defaults(run=run_grade)
 
     report = commands.add_parser(
@@ -122,6 +125,7 @@ def run_grade(options: argparse.Namespace) -> int:
         force=options.force,
         sandbox=not options.no_sandbox,
         insecure=options.insecure_scheduler,
+        verbose=options.verbose,
     )
     say(outcome.describe())
     return 1 if outcome.failed else 0

@@ -17,6 +17,7 @@ from courseai_helpers.grading.classrun.autograde import (
     StagedAutograde,
     put_in_place,
 )
+from courseai_helpers.grading.classrun.logfile import keep_log
 from courseai_helpers.grading.classrun.pace import MANY, make_reference, measure_pace
 from courseai_helpers.grading.classrun.progress import show_progress
 from courseai_helpers.grading.cluster.execution import Submission
@@ -63,6 +64,7 @@ class Outcome:
     refused: dict[str, str] = field(default_factory=dict)  # with the reason
     failed: dict[str, str] = field(default_factory=dict)  # by our own fault
     notes: dict[str, list[str]] = field(default_factory=dict)  # on what was repaired
+    log: Path | None = None  # where the run's log is, if anything was to be logged
 
     def describe(self) -> str:
         """Says in some lines what was done and what was not, and why."""
@@ -77,6 +79,8 @@ class Outcome:
             )
         if self.failed:
             lines.append("Run the same command again to grade what was not.")
+        if self.log:
+            lines.append(f"The log of this run is {self.log}")
         return "\n".join(lines)
 
 
@@ -115,6 +119,7 @@ def grade_class(
     force: bool,
     sandbox: bool,
     insecure: bool = False,
+    verbose: bool = False,
 ) -> Outcome:
     """Grades every submission of an assignment that is not graded yet.
 
@@ -126,6 +131,7 @@ def grade_class(
         force: Whether to grade anew what is graded and has not changed.
         sandbox: Whether to isolate student code; otherwise it runs with our rights.
         insecure: Whether a scheduler may be one that anybody can connect to.
+        verbose: Whether to print the log as well.
 
     Raises:
         CourseError: if the run can't start.
@@ -133,11 +139,16 @@ def grade_class(
     run = prepare(course, assignment, sandbox=sandbox)
     if sandbox:
         require_hidden(course)
-    with hold_course(course, run.engine):
+    with (
+        hold_course(course, run.engine),
+        keep_log(course, assignment, verbose=verbose) as path,
+    ):
         create_table(run.engine)
         todo = choose(run, force)
         try:
             if todo:
+                where = scheduler or f"{jobs} at a time here"
+                log.info("Submissions to grade: %d, %s", len(todo), where)
                 if sandbox and not scheduler:
                     require_sandbox()  # warms what every kernel is forked from, too
                 ways = {"sandbox": sandbox, "insecure": insecure}
@@ -145,6 +156,7 @@ def grade_class(
                     grade_all(run, todo, workers)
         finally:
             shutil.rmtree(course / STEP, ignore_errors=True)
+        run.outcome.log = path.relative_to(course) if path.exists() else None
     return run.outcome
 
 
@@ -236,6 +248,7 @@ def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
         for submission, trouble in execute_all(sanitize_all(), workers):
             if trouble:
                 run.outcome.failed[submission.student] = trouble
+                log.info("%s was not graded: %s", submission.student, trouble)
             else:
                 record(run, submission, todo[submission.student])
             progress.advance(bar)
@@ -272,6 +285,7 @@ def find_pace(run: ClassRun) -> None:
 
 def refuse(run: ClassRun, student: str, entry: Entry) -> None:
     """Notes that a submission can't be graded."""
+    log.info("%s can't be graded: %s", student, entry.refused)
     run.outcome.refused[student] = entry.refused
     with open_transaction(run.engine) as url:
         write_entry(url, run.assignment, student, entry)
@@ -296,3 +310,5 @@ def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
     if notes:
         run.outcome.notes.setdefault(student, []).extend(notes)
     run.outcome.graded.append(student)
+    failures = ", ".join(entry.failures) or "none"
+    log.info("%s was graded in %.1f s, failed: %s", student, entry.seconds, failures)

@@ -1,9 +1,9 @@
 """Carries submissions to a Dask scheduler and replies back; it is run as a program.
 
 Dask unpickles what comes in: results, exceptions, messages to print. So whoever grades
-leaves the talking to this process. It refuses every pickle that could run code, says
-nothing on the terminal, and what it hands on is read as JSON by a process that never
-speaks to a worker.
+leaves the talking to this process. It refuses every pickle that could run code. What it
+hands on is read as JSON by a process that never speaks to a worker, and what it says of
+itself is a line in that process's log.
 """
 
 import os
@@ -102,11 +102,10 @@ def connect(address: str, *, sandbox: bool) -> "Client":
 
 
 def open_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Takes the standard streams for itself; what others print is not seen."""
+    """Takes input and output for itself; what others print goes to the error stream."""
     streams = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
-        os.dup2(null, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
     return streams
 
 

@@ -4,6 +4,7 @@ This process never speaks Dask, which would unpickle what workers send: see cour
 """
 
 import contextlib
+import logging
 import pickle
 import re
 import subprocess
@@ -16,9 +17,12 @@ from itertools import count
 from typing import IO
 
 from courseai_helpers._common.errors import CourseError
+from courseai_helpers._common.printing import log_lines
 from courseai_helpers.grading.cluster.courier import HEADER, Kind
 from courseai_helpers.grading.cluster.execution import Submission
 from courseai_helpers.grading.cluster.replies import MAX_REPLY, make_printable
+
+log = logging.getLogger("courseai_helpers.grading.cluster.courier")
 
 GONE = (
     "The connection to the Dask scheduler was lost. What was graded is safe: run the "
@@ -80,10 +84,13 @@ class Courier:
             [*command, address, "sandbox" if sandbox else "no sandbox"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C is for this process, which stops it
         )
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin and self.process.stdout and self.process.stderr
         self.requests, self.replies = self.process.stdin, self.process.stdout
+        said = (self.process.stderr, log.info)
+        threading.Thread(target=log_lines, args=said, daemon=True).start()
         self.numbers = count()
         self.waiting: dict[int, Future[bytes]] = {}
         self.gone = False

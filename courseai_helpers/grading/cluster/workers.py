@@ -1,6 +1,7 @@
 """Opens what executes submissions: threads of this process, or Dask's workers."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -9,6 +10,8 @@ from itertools import islice
 from courseai_helpers.grading.cluster.execution import Executions, Submission
 from courseai_helpers.grading.cluster.replies import ReplyError, read_reply
 from courseai_helpers.grading.cluster.scheduling import LostError, open_courier
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 3  # at what fails by our own fault
 
@@ -50,6 +53,7 @@ def execute_all(
                 yield submission, str(error)
             except ReplyError as error:
                 if attempt < ATTEMPTS:
+                    log.info("%s is sent again: %s", submission.student, error)
                     sent[workers.submit(submission)] = submission, attempt + 1
                 else:
                     yield submission, str(error)

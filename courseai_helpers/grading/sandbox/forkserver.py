@@ -46,7 +46,7 @@ def main() -> None:
     from courseai_helpers.grading.sandbox.supervisor import keep_kernel
 
     requests = socket.socket(fileno=os.dup(0))
-    os.dup2(1, 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's business
     signal.signal(signal.SIGCHLD, reap)
     freeze()

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -10,9 +11,11 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
+from courseai_helpers._common.printing import log_lines
 from courseai_helpers.grading.sandbox.bubblewrap import Limits
 from courseai_helpers.grading.sandbox.forkserver import KERNEL, LESSON
 
+log = logging.getLogger("courseai_helpers.grading.sandbox.forkserver")
 _server: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 _lock = threading.Lock()
 
@@ -73,10 +76,13 @@ def _find_server() -> socket.socket:
         process = subprocess.Popen(
             [sys.executable, "-m", "courseai_helpers.grading.sandbox.forkserver"],
             stdin=theirs,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environment,
             cwd="/",
         )
+    for stream, tell in ((process.stdout, log.info), (process.stderr, log.warning)):
+        threading.Thread(target=log_lines, args=(stream, tell), daemon=True).start()
     _server = ours, process
     return ours
 
