@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 
 from courseai_helpers._common.errors import CourseError
+from courseai_helpers._common.files import store
 from courseai_helpers.grading.authoring.nbgrader_commands import (
     copy_source,
     run_nbgrader,
@@ -75,8 +76,7 @@ def build(course: Path) -> None:
             (work / kind).rename(course / kind)
             print(f"Wrote {kind}/")
     if picture := read_picture(course):
-        (course / PICTURE).parent.mkdir(exist_ok=True)
-        (course / PICTURE).write_bytes(picture)
+        store(course / PICTURE, picture)
         print(f"Wrote {PICTURE}")
 
 

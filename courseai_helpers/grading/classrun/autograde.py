@@ -12,7 +12,7 @@ from typing import Any
 
 import nbformat
 import sqlalchemy
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook
 from nbgrader.converters import Autograde
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import find_all_files
@@ -20,6 +20,7 @@ from traitlets.utils.importstring import import_item
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.cluster.execution import Submission
+from courseai_helpers.grading.gradebook.settings import find_assignment
 from courseai_helpers.grading.sanitize.notebook import HarmlessNotebook
 from courseai_helpers.grading.steps.execute import SandboxedExecute
 from courseai_helpers.grading.submissions.folders import (
@@ -112,13 +113,7 @@ class StagedAutograde(Autograde):
             CourseError: if not.
         """
         with self.open_gradebook() as gradebook:
-            try:
-                gradebook.find_assignment(self.assignment)
-            except MissingEntry:
-                raise CourseError(
-                    f"The gradebook has no assignment {self.assignment!r}. "
-                    f"`nbgrader generate_assignment {self.assignment}` puts it there."
-                ) from None
+            find_assignment(gradebook, self.assignment)
 
     def sanitize(self, student: str) -> Submission:
         """Returns a submission as it is to be executed.
@@ -247,14 +242,3 @@ def may_exist(folder: str, below: str) -> bool:
     except OSError:  # without the right to look, or in a network that is gone
         return True
     return True
-
-
-def put_in_place(staged: Path, destination: Path) -> None:
-    """Moves a folder to where an older version may be."""
-    old = staged.with_name(f"{staged.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    if destination.exists():
-        os.rename(destination, old)
-    os.rename(staged, destination)
-    shutil.rmtree(old, ignore_errors=True)

@@ -2,20 +2,17 @@
 
 import logging
 import shutil
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy
-from traitlets.config import PyFileConfigLoader
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.classrun.autograde import (
     STEP,
     LenientCourseDirectory,
     StagedAutograde,
-    put_in_place,
 )
 from courseai_helpers.grading.classrun.logfile import keep_log
 from courseai_helpers.grading.classrun.pace import MANY, make_reference, measure_pace
@@ -34,12 +31,14 @@ from courseai_helpers.grading.gradebook.names import (
     explain_bad_name,
     find_alike,
 )
+from courseai_helpers.grading.gradebook.settings import read_settings
 from courseai_helpers.grading.gradebook.transaction import open_transaction
 from courseai_helpers.grading.sandbox.bubblewrap import SandboxError, require_hidden
 from courseai_helpers.grading.sandbox.trial import require_sandbox
 from courseai_helpers.grading.submissions.folders import (
     SubmissionError,
     compute_fingerprint,
+    put_in_place,
 )
 
 log = logging.getLogger(__name__)
@@ -161,15 +160,12 @@ def grade_class(
 
 
 def prepare(course: Path, assignment: str, *, sandbox: bool) -> ClassRun:
-    """Reads the course's settings and makes sure that it can be graded."""
-    # nbgrader's own and harmless; a class would see them a thousand times.
-    warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
-    if not (course / "nbgrader_config.py").is_file():
-        raise CourseError(
-            f"{course} has no nbgrader_config.py, so it is not the top of a course "
-            "directory. Change to the directory that you cloned and try again."
-        )
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(course)).load_config()
+    """Reads the settings and makes sure that the assignment can be graded.
+
+    Raises:
+        CourseError: if it can't, or if the settings can't be read.
+    """
+    config = read_settings(course).config
     config.SandboxedExecute.sandbox = sandbox
     config.CourseDirectory.root = str(course)
     coursedir = LenientCourseDirectory(config=config)

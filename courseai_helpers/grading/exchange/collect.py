@@ -20,6 +20,7 @@ from courseai_helpers.grading.exchange.submissions import (
     read_record,
     write_identity,
 )
+from courseai_helpers.grading.submissions.folders import put_in_place
 from courseai_helpers.grading.submissions.safe_files import (
     Copied,
     RefusedError,
@@ -125,9 +126,6 @@ class ExchangeCollect(default.ExchangeCollect):
 
     def collect(self, record: dict[str, Any], staging: Path) -> None:
         """Collects a submission, unless the same or a newer one is there."""
-        # What grades needs Linux, and every nbgrader command reads this module.
-        from courseai_helpers.grading.classrun.autograde import put_in_place
-
         student, assignment = record["username"], self.coursedir.assignment_id
         place = self.coursedir.submitted_directory
         destination = Path(self.coursedir.format_path(place, student, assignment))

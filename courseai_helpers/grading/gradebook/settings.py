@@ -1,29 +1,45 @@
-"""Reads the settings that nbgrader would use in a course directory."""
+"""Reads the settings that nbgrader would use in a course directory, for all commands.
+
+They come from three kinds of places, and a later one wins: the site's (`/etc/jupyter`,
+JUPYTER_CONFIG_PATH), the user's (`~/.jupyter`, JUPYTER_CONFIG_DIR) and the course's own
+`nbgrader_config.py`. Each of these files is a program: `courseai doctor` looks at who
+may change them.
+"""
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from nbgrader.api import Gradebook
+from nbgrader.api import Assignment, Gradebook, MissingEntry
 from nbgrader.apps import NbGrader
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SAWarning
 
 from courseai_helpers._common.errors import CourseError
 
 
-def list_assignments(course: Path) -> list[str]:
-    """Returns the names of the assignments under source/.
+def require_course(course: Path) -> None:
+    """Returns if this is the top of a course directory.
 
     Raises:
-        CourseError: if this is not the top of a course directory.
+        CourseError: if not.
     """
     if not (course / "nbgrader_config.py").is_file():
         raise CourseError(
             f"{course} has no nbgrader_config.py, so it is not the top of a course "
             "directory. Change to the directory that you cloned and try again."
         )
+
+
+def list_assignments(course: Path) -> list[str]:
+    """Returns the names of the assignments under source/.
+
+    Raises:
+        CourseError: if there are none, or if this is not the top of a course directory.
+    """
+    require_course(course)
     found = sorted({path.parent.name for path in course.glob("source/*/*.ipynb")})
     if not found:
         raise CourseError(
@@ -41,11 +57,22 @@ def read_settings(course: Path) -> NbGrader:
             nbgrader looks for its settings there.
 
     Raises:
-        CourseError: if it is not the top of a course directory.
+        CourseError: if it is not the top of a course directory, or if a file can't be
+            read: without it, grades could go to another gradebook.
     """
-    list_assignments(course)
+    require_course(course)
+    # nbgrader's own and harmless; a class would see them a thousand times.
+    warnings.simplefilter("ignore", SAWarning)
     application = NbGrader(log_level=logging.WARNING)
-    application.initialize([], root=str(course))
+    application.raise_config_file_errors = True
+    try:
+        application.initialize([], root=str(course))
+    except Exception as error:  # the files are programs, which may raise anything
+        raise CourseError(
+            f"The settings can't be read ({type(error).__name__}: {error}). Correct "
+            f"them. They are read from {course} and from these folders: "
+            f"{', '.join(application.config_file_paths)}."
+        ) from error
     return application
 
 
@@ -53,6 +80,21 @@ def open_gradebook(application: NbGrader, url: str = "") -> Gradebook:
     """Opens the course's gradebook, or the same one by another URL."""
     directory = application.coursedir
     return Gradebook(url or directory.db_url, directory.course_id)
+
+
+def find_assignment(gradebook: Gradebook, assignment: str) -> Assignment:
+    """Returns what the gradebook knows of an assignment.
+
+    Raises:
+        CourseError: if it knows nothing of it.
+    """
+    try:
+        return gradebook.find_assignment(assignment)
+    except MissingEntry:
+        raise CourseError(
+            f"The gradebook has no assignment {assignment!r}. `nbgrader "
+            f"generate_assignment {assignment}` puts it there."
+        ) from None
 
 
 def has_gradebook(application: NbGrader) -> bool:

@@ -13,7 +13,11 @@ from nbgrader.exchange.default import Exchange
 
 import courseai_helpers
 from courseai_helpers._common.errors import CourseError
-from courseai_helpers.grading.gradebook.settings import has_gradebook, read_settings
+from courseai_helpers.grading.gradebook.settings import (
+    has_gradebook,
+    list_assignments,
+    read_settings,
+)
 from courseai_helpers.grading.machine.permissions import (
     EXCHANGE_MODE,
     check_privacy,
@@ -74,12 +78,18 @@ def check_sandbox() -> Iterator[Finding]:
 def check_course(course: Path) -> Iterator[Finding]:
     """Checks the course directory, and what its settings name."""
     try:
-        application = read_settings(course)
+        list_assignments(course)
     except CourseError as error:
         fix = "change to the directory that you cloned"
         yield Finding("course", "problem", str(error).partition(". ")[0], fix)
         return
     yield Finding("course", "ok", str(course))
+    try:
+        application = read_settings(course)
+    except CourseError as error:
+        reason, _, fix = str(error).partition(". ")
+        yield Finding("settings", "problem", reason, fix.removesuffix("."))
+        return
     yield from check_exchange(application)
     yield check_gradebook(application)
     yield from check_privacy(application)

@@ -38,7 +38,9 @@ def check_privacy(application: NbGrader) -> Iterator[Finding]:
         yield Finding("private files", "problem", text, fix)
     else:
         yield Finding("private files", "ok", "nobody else can read them")
-    yield from check_parents([course, *private], shared)
+    settings = list_settings(application)
+    yield from check_parents([course, *private, *settings], shared)
+    yield from check_settings(settings, shared)
     yield from check_password(application)
 
 
@@ -82,13 +84,27 @@ def check_parents(paths: list[Path], shared: bool) -> Iterator[Finding]:
             yield Finding("parent folder", "problem", text, fix)
 
 
+def list_settings(application: NbGrader) -> list[Path]:
+    """Returns the files that settings were read from."""
+    return [Path(name) for name in dict.fromkeys(application.loaded_config_files)]
+
+
+def check_settings(files: list[Path], shared: bool) -> Iterator[Finding]:
+    """Checks that nobody else can change the settings: they are programs."""
+    for path in files:
+        if find_rights(path.stat(), shared) & WRITE:
+            text = f"others can change {path}, a program that you run"
+            fix = f"chmod go-w {shlex.quote(str(path))}"
+            yield Finding("settings", "problem", text, fix)
+
+
 def check_password(application: NbGrader) -> Iterator[Finding]:
     """Checks that no settings file shows a database's password to others."""
     url = sqlalchemy.engine.make_url(application.coursedir.db_url)
     if not url.password:
         return
     shared = application.coursedir.groupshared
-    for path in map(Path, application.loaded_config_files):
+    for path in list_settings(application):
         if is_open(path, shared) and str(url.password) in path.read_text():
             text = f"others can read the database's password in {path}"
             fix = f"chmod go-rwx {shlex.quote(str(path))}, and change the password"

@@ -7,12 +7,20 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import sqlalchemy
 from jinja2 import Environment, FileSystemLoader
 from nbgrader.api import Gradebook
+from nbgrader.apps import NbGrader
 
 from courseai_helpers._common.errors import CourseError
-from courseai_helpers.grading.classrun.run import ClassRun, prepare
 from courseai_helpers.grading.gradebook.ledger import Entry, create_table, read_entries
+from courseai_helpers.grading.gradebook.settings import (
+    explain_database,
+    find_assignment,
+    open_gradebook,
+    read_settings,
+    require_gradebook,
+)
 from courseai_helpers.grading.lms.tables import write_table
 from courseai_helpers.grading.report.charts import draw_items, draw_scores, embed
 from courseai_helpers.grading.report.items import Item, analyze_items
@@ -55,7 +63,10 @@ def write_report(course: Path, assignment: str) -> list[Path]:
     Raises:
         CourseError: if nothing is graded.
     """
-    results = read_results(prepare(course, assignment, sandbox=True))
+    application = read_settings(course)
+    require_gradebook(application)
+    with explain_database(application):
+        results = read_results(application, assignment)
     folder = course / FOLDER
     folder.mkdir(exist_ok=True)
     page, table = folder / f"{assignment}.html", folder / f"{assignment}.csv"
@@ -64,11 +75,17 @@ def write_report(course: Path, assignment: str) -> list[Path]:
     return [page, table]
 
 
-def read_results(run: ClassRun) -> ClassResults:
-    """Reads the automatic scores from the gradebook, and what `grade` noted."""
-    create_table(run.engine)
-    entries = read_entries(run.engine, run.assignment)
-    with run.converter.open_gradebook() as gradebook:
+def read_results(application: NbGrader, assignment: str) -> ClassResults:
+    """Reads the automatic scores from the gradebook, and what `grade` noted.
+
+    Raises:
+        CourseError: if nothing is graded.
+    """
+    engine = sqlalchemy.create_engine(application.coursedir.db_url)
+    with open_gradebook(application) as gradebook:
+        find_assignment(gradebook, assignment)
+        create_table(engine)
+        entries = read_entries(engine, assignment)
         rows = {
             submission.student.id: {
                 grade.name: (grade.auto_score, grade.max_score_gradecell)
@@ -76,14 +93,14 @@ def read_results(run: ClassRun) -> ClassResults:
                 for grade in notebook.grades
                 if grade.auto_score is not None and grade.cell.cell_type == "code"
             }
-            for submission in gradebook.assignment_submissions(run.assignment)
+            for submission in gradebook.assignment_submissions(assignment)
         }
-        order = list_cells(gradebook, run.assignment)
+        order = list_cells(gradebook, assignment)
     rows = {student: row for student, row in sorted(rows.items()) if row}
     if not rows:
         raise CourseError(
-            f"No submission of {run.assignment} is graded yet. "
-            f"`courseai grade {run.assignment}` does that."
+            f"No submission of {assignment} is graded yet. "
+            f"`courseai grade {assignment}` does that."
         )
     possible = {cell: most for row in rows.values() for cell, (_, most) in row.items()}
     cells = [cell for cell in order if possible.get(cell)]

@@ -5,6 +5,11 @@ standard input. Every message on it is the request for one kernel and carries a 
 of that kernel's own: there, what is to be known about it and requests to signal it come
 in, and the report of its end goes out. This process itself learns nothing about any
 kernel, since every later one inherits its memory.
+
+It is not `multiprocessing`'s forkserver, which unpickles in the child what the parent
+wants it to run, imports the parent's main module for that, and gives every child its
+own pipes to the parent and the server. A child of this one becomes a kernel for code
+that nobody trusts: it gets one socket and plain data, and has nothing else to inherit.
 """
 
 import contextlib

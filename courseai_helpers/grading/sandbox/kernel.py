@@ -11,6 +11,23 @@ from courseai_helpers.grading.sandbox.bubblewrap import Limits
 from courseai_helpers.grading.sandbox.mounts import RUN
 
 CONNECTION_FILE = f"{RUN}/connection.json"
+CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+
+
+def make_connection(path: str, key: str) -> dict[str, str | int]:
+    """Returns how to connect to a kernel, as its connection file says it.
+
+    Args:
+        path: The start of its sockets' paths; each channel's number is put behind it.
+        key: The key that signs messages.
+    """
+    return {
+        "transport": "ipc",
+        "ip": path,
+        "key": key,
+        "signature_scheme": "hmac-sha256",
+        **{f"{name}_port": number for number, name in enumerate(CHANNELS, start=1)},
+    }
 
 
 def become_kernel(connection: dict, limits: Limits, link: int | None) -> None:

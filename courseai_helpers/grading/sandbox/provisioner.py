@@ -15,8 +15,8 @@ from traitlets import Integer
 
 from courseai_helpers.grading.sandbox.bubblewrap import Limits, SandboxError
 from courseai_helpers.grading.sandbox.forkserver_client import request_kernel
+from courseai_helpers.grading.sandbox.kernel import make_connection
 
-PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 DEFAULTS = Limits()
 MAX_MESSAGE = 2**24  # bytes; what is longer closes the connection
 MAX_WAITING = 100  # messages that wait for the grader
@@ -107,13 +107,8 @@ class SandboxProvisioner(KernelProvisionerBase):
             raise SandboxError(f"a kernel could not be started ({reason})")
         self.channel.setblocking(False)
         self.pid = answer["pid"]
-        self.connection_info = {
-            "transport": "ipc",
-            "ip": answer["path"],
-            "key": key.encode(),
-            "signature_scheme": "hmac-sha256",
-            **{port: number for number, port in enumerate(PORTS, start=1)},
-        }
+        self.connection_info = make_connection(answer["path"], key)
+        self.connection_info["key"] = key.encode()
         return self.connection_info
 
     def _receive(self) -> dict:

@@ -19,7 +19,7 @@ from courseai_helpers.grading.sandbox.bubblewrap import (
     SandboxError,
     build_sandbox,
 )
-from courseai_helpers.grading.sandbox.kernel import become_kernel
+from courseai_helpers.grading.sandbox.kernel import become_kernel, make_connection
 from courseai_helpers.grading.sandbox.mounts import RUN
 
 WATCH_INTERVAL = 0.1  # seconds
@@ -82,17 +82,9 @@ def keep_kernel(channel: socket.socket, link: int | None) -> None:
 
 def run_kernel(key: str, limits: Limits, link: int | None, output: mmap.mmap) -> None:
     """Becomes the kernel, and never returns into the supervisor's code."""
-    ports = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
-    connection = {
-        "transport": "ipc",
-        "ip": f"{RUN}/socket",
-        "key": key,
-        "signature_scheme": "hmac-sha256",
-        **{port: number for number, port in enumerate(ports, start=1)},
-    }
     try:
         count_output(output)
-        become_kernel(connection, limits, link)
+        become_kernel(make_connection(f"{RUN}/socket", key), limits, link)
     except BaseException:  # nothing may get from here into the supervisor's code
         traceback.print_exc()
     finally:

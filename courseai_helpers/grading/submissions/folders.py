@@ -8,6 +8,7 @@ right to read it.
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -165,3 +166,22 @@ def measure(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
+
+
+def put_in_place(staged: Path, destination: Path) -> None:
+    """Moves a folder to where an older version may be.
+
+    Args:
+        staged: The folder, on the disk of the destination, so that moving is renaming.
+        destination: Its place. What is there stays until the new version is.
+
+    Raises:
+        OSError: if it can't be moved.
+    """
+    old = staged.with_name(f"{staged.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    if destination.exists():
+        os.rename(destination, old)
+    os.rename(staged, destination)
+    shutil.rmtree(old, ignore_errors=True)

@@ -8,14 +8,13 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nbgrader.api import MissingEntry
 from nbgrader.apps import NbGrader
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers._common.printing import make_printable
-from courseai_helpers.grading.classrun.autograde import put_in_place
 from courseai_helpers.grading.gradebook.settings import (
     explain_database,
+    find_assignment,
     open_gradebook,
     read_settings,
     require_gradebook,
@@ -28,7 +27,11 @@ from courseai_helpers.grading.submissions.copies import (
     find_wanted,
     is_notebook,
 )
-from courseai_helpers.grading.submissions.folders import SubmissionError, survey
+from courseai_helpers.grading.submissions.folders import (
+    SubmissionError,
+    put_in_place,
+    survey,
+)
 from courseai_helpers.grading.submissions.notebook import TIMESTAMP, read_time
 from courseai_helpers.grading.submissions.originals import Handout, read_handout
 from courseai_helpers.grading.submissions.reading import NotebookError, read_notebook
@@ -136,13 +139,7 @@ def import_submissions(
     require_gradebook(application)
     known = read_roster(roster) if roster else None
     with explain_database(application), open_gradebook(application) as gradebook:
-        try:
-            entry = gradebook.find_assignment(assignment)
-        except MissingEntry:
-            raise CourseError(
-                f"The gradebook has no assignment {assignment!r}. `nbgrader "
-                f"generate_assignment {assignment}` puts it there."
-            ) from None
+        entry = find_assignment(gradebook, assignment)
         handouts = {
             notebook.name: read_handout(
                 gradebook, notebook.name, assignment, application.config

@@ -148,6 +148,7 @@ def grade_here(course, monkeypatch):
     """Grades in this process, where faults can be made to happen."""
     monkeypatch.setattr(workers, "Executions", FaultyExecutions)
     monkeypatch.setattr(sys.modules[__name__], "EXECUTED", [])
+    monkeypatch.chdir(course)
 
     def grade_with(*faults: Exception) -> run_module.Outcome:
         FAULTS[:] = faults
