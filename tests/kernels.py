@@ -11,7 +11,11 @@ import psutil
 import pytest
 from jupyter_client import AsyncKernelManager
 
-from courseai_helpers.grading.sandbox.bubblewrap import SandboxError, find_bubblewrap
+from courseai_helpers.grading.sandbox.bubblewrap import (
+    End,
+    SandboxError,
+    find_bubblewrap,
+)
 from courseai_helpers.grading.sandbox.provisioner import (
     SandboxedKernelManager,
     SandboxProvisioner,
@@ -37,7 +41,7 @@ class Answer:
     text: str = ""
     error: str = ""
     alive: bool = True
-    report: dict | None = None
+    report: End | None = None
 
 
 def run_inside(

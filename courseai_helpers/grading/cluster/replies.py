@@ -32,7 +32,7 @@ CELL = {
 FAILURE = {
     "type": "object",
     "properties": {
-        "cause": {"enum": list(failures.ALL)},
+        "cause": {"enum": [cause.value for cause in failures.Cause]},
         "message": {"type": "string"},
     },
     "required": ["cause", "message"],

@@ -22,6 +22,12 @@ WHO = (
     "from courseai_helpers.grading.examiner.proxies import print_asked as _; _(); del _"
 )
 
+SET_UP = (
+    "from courseai_helpers.grading.examiner.proxies import set_up as _\n"
+    "_(globals(), {!r}, {!r}, salt={!r}, given_up={!r})\n"
+    "del _"
+)
+
 
 class ExaminerError(CourseError):
     """Says that the examiner can't be set up; no submission is to blame."""
@@ -115,14 +121,7 @@ class Examiner:
         Raises:
             ExaminerError: if it fails.
         """
-        prepare = (
-            "import os as _os\n"
-            "from courseai_helpers.grading.examiner.proxies import set_up as _set_up\n"
-            f"_os.environ['COURSEAI_SALT'] = '{self.salt}'\n"
-            f"_set_up(globals(), {self.exercises!r}, {source!r}, "
-            f"given_up={self.given_up!r})\n"
-            "del _os, _set_up"
-        )
+        prepare = SET_UP.format(self.exercises, source, self.salt, self.given_up)
         for code in (source, prepare):
             cell = self.execute(new_code_cell(code))
             errors = [o for o in cell.outputs if o.output_type == "error"]

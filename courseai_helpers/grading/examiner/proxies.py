@@ -79,7 +79,7 @@ _line: Line | None = None
 
 
 def set_up(
-    namespace: dict, names: list[str], source: str, *, given_up: set[str]
+    namespace: dict, names: list[str], source: str, *, salt: int, given_up: set[str]
 ) -> None:
     """Puts the stand-ins into the examiner's notebook: called after a setup cell.
 
@@ -87,9 +87,14 @@ def set_up(
         namespace: Where the test cells look their names up.
         names: The names of the exercises.
         source: The setup cell; a model that it makes is one of the lesson's.
+        salt: What the hidden tests' random inputs depend on.
         given_up: The names of the functions that are not asked any more.
     """
+    # Not before: a student's kernel has a copy of what was imported before it started.
+    from courseai_helpers.grading.examiner import oracles
+
     global _line
+    oracles.set_salt(salt)
     _line = _line or Line(socket.socket(fileno=LINK))
     _line.given_up = given_up
     connect(_line, namespace, names, source)

@@ -1,9 +1,9 @@
 """Reads the settings that nbgrader would use in a course directory, for all commands.
 
-They come from three kinds of places, and a later one wins: the site's (`/etc/jupyter`,
-JUPYTER_CONFIG_PATH), the user's (`~/.jupyter`, JUPYTER_CONFIG_DIR) and the course's own
-`nbgrader_config.py`. Each of these files is a program: `courseai doctor` looks at who
-may change them.
+They come from the site's and the user's folders (`/etc/jupyter`, `~/.jupyter` and others,
+see `jupyter --paths`), in Jupyter's order, and from the course's own
+`nbgrader_config.py`, which wins. Each of these files is a program: `courseai doctor`
+looks at who may change them.
 """
 
 import contextlib

@@ -24,11 +24,12 @@ from courseai_helpers.grading.gradebook.settings import (
 from courseai_helpers.grading.lms.tables import write_table
 from courseai_helpers.grading.report.charts import draw_items, draw_scores, embed
 from courseai_helpers.grading.report.items import Item, analyze_items
-from courseai_helpers.grading.steps.failures import ERROR, WRONG_ANSWER
+from courseai_helpers.grading.steps.failures import Cause
 
 FOLDER = "reports"
 SLOWEST = 10
 MAX_LENGTH = 300  # characters of a message
+USUAL = (Cause.WRONG_ANSWER, Cause.ERROR)  # others mean that a cell was stopped
 
 
 @dataclass
@@ -162,7 +163,7 @@ def count_messages(entries: dict[str, Entry]) -> list[tuple[str, str, int]]:
         (cell, re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "…", failure["message"]))
         for entry in entries.values()
         for cell, failure in entry.failures.items()
-        if failure["cause"] in (WRONG_ANSWER, ERROR)
+        if failure["cause"] in USUAL
     )
     return [
         (cell, message[:MAX_LENGTH], count)
@@ -183,7 +184,7 @@ def find_troubled(entries: dict[str, Entry]) -> list[tuple[str, str, str, str]]:
         (student, cell, failure["cause"], failure["message"][:MAX_LENGTH])
         for student, entry in sorted(entries.items())
         for cell, failure in entry.failures.items()
-        if failure["cause"] not in (WRONG_ANSWER, ERROR)
+        if failure["cause"] not in USUAL
     ]
 
 

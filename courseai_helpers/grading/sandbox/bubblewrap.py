@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,55 @@ class Limits:
     wall_seconds: int = 1800
     file_size: int = 2**26
     disk: int = 2**28
+
+
+class Stop(StrEnum):
+    """Why a supervisor ended a kernel."""
+
+    UNWANTED = "nobody waits for it"
+    OUTPUT = "output"
+    PROCESSES = "processes"
+    CPU_TIME = "CPU time"
+    LIFETIME = "lifetime"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a supervisor says first: how to reach a kernel, or why there is none.
+
+    Attributes:
+        pid: The kernel's process id, outside.
+        path: The start of the paths of its sockets; empty if there is no kernel.
+        error: Why not.
+    """
+
+    pid: int = 0
+    path: str = ""
+    error: str = "the process that starts kernels has ended"
+
+
+@dataclass(frozen=True)
+class End:
+    """What a supervisor says last: how a kernel ended.
+
+    Attributes:
+        status: As of os.waitstatus_to_exitcode.
+        stop: Which limit the kernel exceeded, or None if it ended by itself.
+        message: The same, in words for the student.
+        cpu_seconds: CPU time of the kernel's own process.
+        peak_memory: Bytes that this process had in memory.
+    """
+
+    status: int = 1
+    stop: Stop | None = None
+    message: str = ""
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+
+    def __post_init__(self):
+        """Takes the cause as JSON has it, too."""
+        object.__setattr__(self, "stop", self.stop and Stop(self.stop))
 
 
 @dataclass

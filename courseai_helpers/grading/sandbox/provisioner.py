@@ -13,7 +13,12 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import KernelProvisionerBase
 from traitlets import Integer
 
-from courseai_helpers.grading.sandbox.bubblewrap import Limits, SandboxError
+from courseai_helpers.grading.sandbox.bubblewrap import (
+    End,
+    Limits,
+    SandboxError,
+    Start,
+)
 from courseai_helpers.grading.sandbox.forkserver_client import request_kernel
 from courseai_helpers.grading.sandbox.kernel import make_connection
 
@@ -73,7 +78,7 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     channel: socket.socket | None = None
     pid: int | None = None  # of the kernel, as this process sees it
-    report: dict | None = None  # of the last kernel's end
+    report: End | None = None  # of the last kernel's end
 
     @property
     def has_process(self) -> bool:
@@ -100,14 +105,13 @@ class SandboxProvisioner(KernelProvisionerBase):
         self.channel = await asyncio.to_thread(
             request_kernel, folder and Path(folder), limits, key, link, examiner, lesson
         )
-        answer = await asyncio.to_thread(self._receive)
-        if "path" not in answer:
+        start = Start(**await asyncio.to_thread(self._receive))
+        if not start.path:
             self._close()
-            reason = answer.get("error", "the process that starts kernels has ended")
-            raise SandboxError(f"a kernel could not be started ({reason})")
+            raise SandboxError(f"a kernel could not be started ({start.error})")
         self.channel.setblocking(False)
-        self.pid = answer["pid"]
-        self.connection_info = make_connection(answer["path"], key)
+        self.pid = start.pid
+        self.connection_info = make_connection(start.path, key)
         self.connection_info["key"] = key.encode()
         return self.connection_info
 
@@ -118,14 +122,15 @@ class SandboxProvisioner(KernelProvisionerBase):
     async def poll(self) -> int | None:
         """Returns None while the kernel runs, else its exit code."""
         if self.channel is None:
-            return self.report["status"] if self.report else 1
+            return self.report.status if self.report else 1
         try:
-            self.report = self._receive()
+            said = self._receive()
         except BlockingIOError:
             return None
         self._close()
-        self.report = {"status": 1, "cause": None} | self.report
-        return self.report["status"]
+        # A supervisor that fails says so in the words for a start, and knows no end.
+        self.report = End() if "error" in said else End(**said)
+        return self.report.status
 
     async def wait(self) -> int | None:
         """Waits for the kernel's end and returns its exit code."""

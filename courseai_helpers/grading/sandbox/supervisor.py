@@ -10,13 +10,16 @@ import socket
 import time
 import traceback
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from courseai_helpers.grading.sandbox import privileges
 from courseai_helpers.grading.sandbox.bubblewrap import (
+    End,
     Limits,
     SandboxError,
+    Start,
+    Stop,
     build_sandbox,
 )
 from courseai_helpers.grading.sandbox.kernel import become_kernel, make_connection
@@ -67,14 +70,14 @@ def keep_kernel(channel: socket.socket, link: int | None) -> None:
             run_kernel(request["key"], limits, link, output)
         if link is not None:
             os.close(link)  # so that its other end notices when the kernel ends
-        send(channel, pid=kernel, path=f"/proc/{sandbox.first}/root{RUN}/socket")
-        send(channel, **watch(kernel, channel, limits, output))
+        send(channel, Start(kernel, f"/proc/{sandbox.first}/root{RUN}/socket"))
+        send(channel, watch(kernel, channel, limits, output))
     except BrokenPipeError:
         pass  # the requester is gone
     except SandboxError as error:
-        send(channel, error=error.reason)
+        send(channel, Start(error=error.reason))
     except OSError as error:
-        send(channel, error=str(error))
+        send(channel, Start(error=str(error)))
     finally:
         if sandbox:
             sandbox.close()
@@ -113,22 +116,17 @@ def read_output(output: mmap.mmap) -> int:
     return int.from_bytes(output[:])
 
 
-def send(channel: socket.socket, **report: object) -> None:
+def send(channel: socket.socket, message: Start | End) -> None:
     """Sends a message to the requester."""
-    channel.sendall(json.dumps(report).encode())
+    channel.sendall(json.dumps(asdict(message)).encode())
 
 
 def watch(
     kernel: int, channel: socket.socket, limits: Limits, output: mmap.mmap
-) -> dict:
-    """Waits for the kernel's end, passes signals on and enforces the limits.
-
-    Returns:
-        "status", as of os.waitstatus_to_exitcode; "cause", why it had to end, or None;
-        "cpu_seconds" and "peak_memory" in bytes of the kernel's own process.
-    """
+) -> End:
+    """Waits for the kernel's end, passes signals on and enforces the limits."""
     start = time.monotonic()
-    cause = None
+    stop, message = None, ""
     marks = deque([0], maxlen=OUTPUT_MARKS)
     handle = os.pidfd_open(kernel)
     while True:
@@ -139,42 +137,53 @@ def watch(
             if number := channel.recv(64):
                 os.kill(kernel, int(number))
             else:
-                cause = "nobody waits for it any more"
+                stop, message = Stop.UNWANTED, "nobody waits for it any more"
         marks.append(read_output(output))
-        cause = cause or find_excess(
-            limits, time.monotonic() - start, marks[-1] - marks[0]
-        )
-        if cause:
+        if stop is None:
+            seconds, recent = time.monotonic() - start, marks[-1] - marks[0]
+            stop, message = find_excess(limits, seconds, recent)
+        if stop is not None:
             os.kill(kernel, signal.SIGKILL)
             break
     _, status, usage = os.wait4(kernel, 0)
-    return {
-        "status": os.waitstatus_to_exitcode(status),
-        "cause": cause,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_memory": usage.ru_maxrss * 1024,
-    }
+    return End(
+        status=os.waitstatus_to_exitcode(status),
+        stop=stop,
+        message=message,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_memory=usage.ru_maxrss * 1024,
+    )
 
 
-def find_excess(limits: Limits, seconds: float, recent_output: int) -> str | None:
-    """Returns which limit the processes in this sandbox exceed, if any."""
+def find_excess(
+    limits: Limits, seconds: float, recent_output: int
+) -> tuple[Stop | None, str]:
+    """Returns which limit the processes in this sandbox exceed, if any, and how.
+
+    Args:
+        limits: What they may use.
+        seconds: Since the kernel was started.
+        recent_output: Characters that it has put out within OUTPUT_MARKS intervals.
+    """
     usage = measure_usage()
     if recent_output > MAX_OUTPUT:  # before the memory, which it fills
-        return f"it put out more than {MAX_OUTPUT / 2**20:.0f} MiB within seconds"
+        size = f"{MAX_OUTPUT / 2**20:.0f} MiB"
+        return Stop.OUTPUT, f"it put out more than {size} within seconds"
     if usage.threads >= limits.processes:  # the system refuses more; a bomb goes on
-        return f"it started {limits.processes} processes and threads"
+        return Stop.PROCESSES, f"it started {limits.processes} processes and threads"
     if usage.cpu_seconds > limits.cpu_seconds:
-        return f"it used more than {limits.cpu_seconds} s of CPU time"
+        return Stop.CPU_TIME, f"it used more than {limits.cpu_seconds} s of CPU time"
     if seconds > limits.wall_seconds:
-        return f"it ran for more than {limits.wall_seconds} s"
+        return Stop.LIFETIME, f"it ran for more than {limits.wall_seconds} s"
     hidden = measure_hidden_memory()
     # Pages shared with the warm parent count as resident; a closer look is costly.
     if (
         usage.resident + hidden > limits.memory
         and measure_private_memory() + hidden > limits.memory
     ):
-        return f"it was out of memory: it may use {limits.memory / 2**20:.0f} MiB"
-    return None
+        size = f"{limits.memory / 2**20:.0f} MiB"
+        return Stop.MEMORY, f"it was out of memory: it may use {size}"
+    return None, ""
 
 
 def list_processes() -> list[Path]:

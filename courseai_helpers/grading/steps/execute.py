@@ -28,12 +28,8 @@ from courseai_helpers.grading.sandbox.provisioner import SandboxedKernelManager
 from courseai_helpers.grading.sandbox.trial import require_sandbox
 from courseai_helpers.grading.steps.failures import (
     CAUSES,
-    ERROR,
-    KILLED,
-    OUTPUT_FLOOD,
     OVERRUN,
-    TIME_OUT,
-    WRONG_ANSWER,
+    Cause,
     Failure,
     classify_death,
     classify_error,
@@ -41,7 +37,10 @@ from courseai_helpers.grading.steps.failures import (
 from courseai_helpers.grading.steps.messages import UNREADABLE, clean_cell
 from courseai_helpers.grading.submissions.reading import name_cell
 
-HARMLESS = (ERROR, WRONG_ANSWER)  # what such a cell did first stays; it may be needed
+# What such a cell did before it failed stays; it may be needed.
+HARMLESS = (Cause.ERROR, Cause.WRONG_ANSWER)
+# The examiner's own: its words for these are for the feedback.
+SAID_PLAINLY = (Cause.TIME_OUT, Cause.KILLED)
 LEAST_CELLS = 12  # with the least time limit each, a submission may have
 GRACE = 5.0  # seconds for a kernel to end whose link is broken
 LABORATORY = "courseai_helpers.explain"  # see sandbox/rehearsal.py
@@ -168,7 +167,7 @@ class SandboxedExecute(Patient, Execute):
         if self.sandbox:
             manager.link, self.link = socket.socketpair()
             manager.lesson = self.lesson
-        self.prepared = self.connected = False
+        self.prepared = self.connected = self.closed = False
         return manager
 
     def tell(self, code: str) -> None:
@@ -216,7 +215,7 @@ class SandboxedExecute(Patient, Execute):
         start = time.monotonic()
         if start > self.deadline and not is_needed(cell):
             limit = f"The notebook took more than {self.limit:.0f} s."
-            self.fail(cell, Failure(TIME_OUT, limit))
+            self.fail(cell, Failure(Cause.TIME_OUT, limit))
             return cell, resources
         if self.examiner and is_test(cell):
             self.examine(cell, resources)
@@ -240,7 +239,7 @@ class SandboxedExecute(Patient, Execute):
         except UNREADABLE:
             self.watcher.cancel()  # nbclient forgets it
             message = "The kernel sent messages that can't be read."
-            self.fail(cell, Failure(KILLED, message))
+            self.fail(cell, Failure(Cause.KILLED, message))
             self.replace_kernel(resources)
         else:
             self.note(cell)
@@ -293,7 +292,8 @@ class SandboxedExecute(Patient, Execute):
         try:
             run_sync(self.examine_async)(cell)
         except (DeadKernelError, CellTimeoutError):
-            self.fail(cell, Failure(KILLED, "The kernel that runs the tests ended."))
+            message = "The kernel that runs the tests ended."
+            self.fail(cell, Failure(Cause.KILLED, message))
             return self.replace_kernel(resources)
         self.note(cell)
         failure = self.failures.get(name_cell(cell))
@@ -322,7 +322,7 @@ class SandboxedExecute(Patient, Execute):
     def has_overrun(self, cell: NotebookNode) -> bool:
         """Tells whether a cell has run out of time."""
         failure = self.failures.get(name_cell(cell))
-        return failure is not None and failure.cause == TIME_OUT
+        return failure is not None and failure.cause == Cause.TIME_OUT
 
     async def responds(self) -> bool:
         """Tells whether the student's kernel is free again, after an interrupt."""
@@ -348,13 +348,17 @@ class SandboxedExecute(Patient, Execute):
                 self.count(await self.kc.iopub_channel.get_msg(timeout=None))
 
     def has_ended(self, failure: Failure) -> bool:
-        """Tells whether the student's kernel has ended; waits if it seems so."""
+        """Tells whether the student's kernel has ended; waits if it seems so.
+
+        Its link breaks a moment before it ends. A kernel that lives on has closed it
+        on purpose, and is waited for once.
+        """
         alive = run_sync(self.km.is_alive)
-        deadline = time.monotonic() + (
-            GRACE if "the other process is gone" in failure.message else 0
-        )
+        wait = failure.cause is Cause.KILLED and not self.closed
+        deadline = time.monotonic() + (GRACE if wait else 0)
         while alive() and time.monotonic() < deadline:
             time.sleep(0.05)
+        self.closed = self.closed or failure.cause is Cause.KILLED
         return not alive()
 
     def note(self, cell: NotebookNode) -> None:
@@ -364,8 +368,8 @@ class SandboxedExecute(Patient, Execute):
         if self.output_bytes > self.output_limit:
             size = f"more than {self.output_limit / 2**20:.0f} MiB"
             message = f"The cell put out {size} and was interrupted."
-            self.fail(cell, Failure(OUTPUT_FLOOD, message))
-        elif errors and (failure := classify_error(errors[-1])).cause == TIME_OUT:
+            self.fail(cell, Failure(Cause.OUTPUT_FLOOD, message))
+        elif errors and (failure := classify_error(errors[-1])).cause in SAID_PLAINLY:
             self.fail(cell, failure)
         elif errors:
             self.failures[name_cell(cell)] = failure
@@ -384,10 +388,10 @@ class SandboxedExecute(Patient, Execute):
     def find_out(self, error: Exception) -> Failure:
         """Finds out why the kernel is of no use any more."""
         if isinstance(error, CellTimeoutError):
-            return Failure(TIME_OUT, OVERRUN)
+            return Failure(Cause.TIME_OUT, OVERRUN)
         if self.sandbox:
             return classify_death(self.km.provisioner.report)
-        return Failure(KILLED, "The kernel ended while the cell ran.")
+        return Failure(Cause.KILLED, "The kernel ended while the cell ran.")
 
     def replace_kernel(self, resources: dict) -> None:
         """Starts a new kernel and brings it to where the old one was."""

@@ -17,10 +17,10 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.utils import is_grade, is_solution
 
-from courseai_helpers.grading.steps.failures import ALL, AUDIT, TOO_LATE
+from courseai_helpers.grading.steps.failures import AUDIT, TOO_LATE, Cause
 
 # How the grader says that a function could not be judged: the message says it all.
-OUR_ERRORS = (*ALL, *TOO_LATE)
+OUR_ERRORS = (*Cause, *TOO_LATE)
 TEMPLATE = "feedback.html.j2"
 LONGEST = 1000  # characters of a message
 MISSING = "ModuleNotFoundError"  # what Python raises for a package that is not there

@@ -101,8 +101,8 @@ def test_a_time_out_in_any_of_the_files_reaches_those_who_execute(course, place)
     assert json.loads(json.dumps(sent["ExecutePreprocessor"]))["timeout"] == 180
 
 
-def test_the_course_s_file_wins_over_the_user_s_and_that_over_the_site_s(course):
-    for number, place in enumerate(PLACES):
+def test_the_course_s_file_wins_over_jupyter_s_path_and_that_over_the_user_s(course):
+    for number, place in enumerate(("the user's", "the site's", "the course's")):
         add_setting(course, place, f"c.SandboxedExecute.least_timeout = {number}")
         found = read_settings(course).config.SandboxedExecute
         assert found.least_timeout == number

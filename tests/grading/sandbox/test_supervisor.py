@@ -4,7 +4,7 @@ import kernels
 import pytest
 
 from courseai_helpers.grading.sandbox import supervisor
-from courseai_helpers.grading.sandbox.bubblewrap import Limits
+from courseai_helpers.grading.sandbox.bubblewrap import End, Limits
 from courseai_helpers.grading.steps.failures import classify_death
 
 
@@ -21,17 +21,17 @@ def usage(monkeypatch) -> supervisor.Usage:
 def test_output_that_has_filled_the_memory_is_called_output(usage):
     limits = Limits(memory=2**29)
     usage.resident = 2**30
-    flood = supervisor.find_excess(limits, 0.0, supervisor.MAX_OUTPUT + 1)
-    assert "put out more than 64 MiB" in flood
-    assert classify_death({"cause": flood, "status": -9}).cause == "output flood"
+    stop, message = supervisor.find_excess(limits, 0.0, supervisor.MAX_OUTPUT + 1)
+    assert "put out more than 64 MiB" in message
+    assert classify_death(End(-9, stop, message)).cause == "output flood"
 
 
 def test_memory_filled_by_something_else_is_called_memory(usage):
     limits = Limits(memory=2**29)
-    assert supervisor.find_excess(limits, 0.0, 5 * 2**20) is None
+    assert supervisor.find_excess(limits, 0.0, 5 * 2**20) == (None, "")
     usage.resident = 2**30
     excess = supervisor.find_excess(limits, 0.0, 5 * 2**20)
-    assert classify_death({"cause": excess, "status": -9}).cause == "out of memory"
+    assert classify_death(End(-9, *excess)).cause == "out of memory"
 
 
 @kernels.needs_sandbox
