@@ -17,7 +17,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,18 +26,24 @@ import torch
 from torch import nn
 
 from courseai_helpers.grading.examiner.student_side import LINK
-from courseai_helpers.grading.examiner.wire import (
-    MAX_TEXT,
-    PLAIN,
+from courseai_helpers.grading.examiner.values import (
     Message,
-    TransportError,
     clean_text,
     decode,
     encode,
     make_class,
+)
+from courseai_helpers.grading.examiner.wire import (
+    OUR_ERRORS,
+    Argument,
+    Question,
+    RaisedError,
+    Reply,
+    TransportError,
+    build,
     pack_message,
     receive_message,
-    send_message,
+    send,
 )
 from courseai_helpers.testing.side_effects import Observation
 
@@ -47,8 +53,6 @@ HOOKS = {
     "_forward_pre_hooks": "forward_pre_hook",
     "_backward_hooks": "full_backward_hook",
 }
-MAX_NAMES = 1000  # names in a report of side effects
-MAX_ARGUMENTS = 10  # of an exception
 
 
 class NotAskedAgainError(Exception):
@@ -154,49 +158,46 @@ def ask(
             "a loop not end?"
         )
     line.asked = name
-    question = Message()
-    numbered = pack(line, arguments, question)
-    question.header |= {
-        "number": secrets.token_hex(8),  # so that no answer can be prepared
-        "function": name,
-        "options": {key: encode(value, question) for key, value in options.items()},
-        "gradients": torch.is_grad_enabled(),
-        "observed": observed,
-    }
-    send_message(line.link, question)
+    message = Message()
+    question = Question(
+        number=secrets.token_hex(8),
+        function=name,
+        arguments=pack(line, arguments, message),
+        options={key: encode(value, message) for key, value in options.items()},
+        gradients=torch.is_grad_enabled(),
+        observed=observed,
+    )
+    send(line.link, question, message)
     while True:
-        reply = receive_message(line.link, trusted=False)
-        if reply.header.get("number") == question.header["number"]:
+        answer = receive_message(line.link, trusted=False)
+        if answer.header.get("number") == question.number:
             break  # others are late, or forged
     line.asked = None
-    note_gradients(numbered, reply.header.get("requires_grad"))
-    return read_reply(reply)
+    reply = build(Reply, answer.header)
+    note_gradients(question.arguments, arguments, reply)
+    return read_reply(reply, answer)
 
 
-def pack(line: Line, arguments: tuple, question: Message) -> list[tuple[int, Any]]:
-    """Adds arguments to a question: numbered, and in full only if they are news."""
-    structures, numbered, networks = [], [], {}
-    for value in arguments:
+def pack(line: Line, values: tuple, message: Message) -> list[Argument]:
+    """Describes the arguments of a question: in full only if they are news."""
+    arguments, networks = [], {}
+    for place, value in enumerate(values):
         if id(value) in line.models:
-            structures.append([-1 - len(numbered), {"model": line.models[id(value)]}])
-            numbered.append((structures[-1][0], None))
+            arguments.append(Argument(-1 - place, model=line.models[id(value)]))
             continue
         digest = compute_digest(value)
         known = line.sent.get(id(value)) if digest else None
-        number = known[1] if known else next(line.numbers)
-        structure = {}
+        argument = Argument(known[1] if known else next(line.numbers))
         if not known or known[2] != digest:
             if isinstance(value, nn.Module):
-                networks[number] = strip_hooks(value)
+                networks[argument.number] = strip_hooks(value)
             else:
-                structure["content"] = encode(value, question)
+                argument.content = encode(value, message)
             if digest:
-                line.sent[id(value)] = (value, number, digest)
-        structures.append([number, structure])
-        numbered.append((number, value))
-    question.header["arguments"] = structures
-    question.networks = pickle.dumps(networks) if networks else b""
-    return numbered
+                line.sent[id(value)] = (value, argument.number, digest)
+        arguments.append(argument)
+    message.networks = pickle.dumps(networks) if networks else b""
+    return arguments
 
 
 def compute_digest(value: Any) -> str:
@@ -242,15 +243,15 @@ def strip_hooks(network: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
     return plain, hooks
 
 
-def note_gradients(numbered: list[tuple[int, Any]], reported: Any) -> None:
+def note_gradients(arguments: list[Argument], values: tuple, reply: Reply) -> None:
     """Gives the examiner's own arguments the gradient flags of the other side's.
 
     Tests look at these flags after a call. They don't change what is computed.
     """
-    if not isinstance(reported, dict):
-        raise TransportError("an answer says nothing about gradients")
-    for number, value in numbered:
-        flags = reported.get(str(number))
+    for argument, value in zip(arguments, values, strict=True):
+        if argument.model is not None:
+            continue  # it is the lesson's: no call may change it for a later one
+        flags = reply.requires_grad.get(str(argument.number))
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             if isinstance(flags, bool) and value.is_leaf:
                 value.requires_grad_(flags)
@@ -260,52 +261,30 @@ def note_gradients(numbered: list[tuple[int, Any]], reported: Any) -> None:
                     parameter.requires_grad_(flags[name])
 
 
-def read_reply(reply: Message) -> tuple[Observation, str]:
-    """Returns what an answer says about the call."""
-    header = reply.header
-    error, trace = None, ""
-    if header.get("error") is not None:
-        error, trace = read_error(header["error"])
-    result = decode(header.get("result"), reply) if error is None else None
-    return Observation(result, error, **read_effects(header.get("effects"))), trace
+def read_reply(reply: Reply, message: Message) -> tuple[Observation, str]:
+    """Returns what a reply says about the call, and its traceback."""
+    effects = vars(reply.effects)
+    if reply.error is not None:
+        error, trace = read_error(reply.error)
+        return Observation(None, error, **effects), trace
+    return Observation(decode(reply.result, message), None, **effects), ""
 
 
-def read_error(description: Any) -> tuple[BaseException, str]:
-    """Builds an exception like the one that the student's function raised."""
-    try:
-        name, base = description["type"], getattr(builtins, description["base"])
-        arguments, trace = description["arguments"], description["traceback"]
-        if not issubclass(base, BaseException) or not isinstance(trace, str):
-            raise TypeError("that is no exception")
-        if not all(type(value) in PLAIN for value in arguments[:MAX_ARGUMENTS]):
-            raise TypeError("the arguments are not plain")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TransportError(f"an error can't be read: {error!r}") from None
-    arguments = [
-        clean_text(value[:MAX_TEXT]) if isinstance(value, str) else value
-        for value in arguments[:MAX_ARGUMENTS]
-    ]
-    trace = clean_text(trace[:MAX_TEXT])
+def read_error(raised: RaisedError) -> tuple[BaseException, str]:
+    """Builds an exception like the one that the student's function raised.
+
+    Raises:
+        TransportError: if its base is no exception.
+    """
+    base = getattr(builtins, raised.base, None)
+    if not (isinstance(base, type) and issubclass(base, BaseException)):
+        raise TransportError("an error that is no exception")
+    name = raised.base if raised.type in OUR_ERRORS else raised.type
     kind = base if base.__name__ == name else make_class(name, base)
+    arguments = [clean_text(a) if isinstance(a, str) else a for a in raised.arguments]
+    trace = clean_text(raised.traceback)
     try:
         return kind(*arguments), trace
     except TypeError:  # some want more than a text
         base = Exception if issubclass(base, Exception) else BaseException
         return make_class(name, base)(*map(str, arguments)), trace
-
-
-def read_effects(reported: Any) -> dict[str, Any]:
-    """Returns the side effects that an answer reports, if they have the right form."""
-    effects = {}
-    for field_ in fields(Observation):
-        if field_.name in ("result", "error"):
-            continue
-        value = reported.get(field_.name) if isinstance(reported, dict) else None
-        kind = int if field_.type is int else list
-        parts = value if isinstance(value, list) else []
-        if type(value) is not kind or len(parts) > MAX_NAMES:
-            raise TransportError(f"an answer has no {field_.name}")
-        if not all(type(part) in (str, int) for part in parts):
-            raise TransportError(f"an answer has another {field_.name}")
-        effects[field_.name] = value
-    return effects

@@ -13,7 +13,6 @@ import socket
 import threading
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -21,14 +20,17 @@ from torch import nn
 
 from courseai_helpers.grading.examiner import lesson_state
 from courseai_helpers.grading.examiner.lesson_state import Lesson, find_lesson
+from courseai_helpers.grading.examiner.values import PLAIN, Message, decode, encode
 from courseai_helpers.grading.examiner.wire import (
-    PLAIN,
-    Message,
+    MAX_ARGUMENTS,
+    Effects,
+    Question,
+    RaisedError,
+    Reply,
     TransportError,
-    decode,
-    encode,
+    build,
     receive_message,
-    send_message,
+    send,
 )
 from courseai_helpers.testing import side_effects
 from courseai_helpers.testing.side_effects import Observation, observe
@@ -66,58 +68,59 @@ def answer(link: socket.socket, lesson: Lesson, kept: dict[int, Any]) -> None:
     Raises:
         TransportError: if nobody asks any more.
     """
-    question = receive_message(link, trusted=True)
-    number = {"number": question.header["number"]}
+    received = receive_message(link, trusted=True)
+    question, message = build(Question, received.header), Message()
     try:
-        with lesson.restored(question.header["function"]) as made:
-            reply = give_answer(question, Message(number), lesson, made, kept)
+        with lesson.restored(question.function) as made:
+            seen, arguments = ask_function(question, received, lesson, made, kept)
+        reply = describe_call(question, seen, arguments, message)
     except Exception as error:  # of ours; without an answer the other side would wait
-        reply = Message(number | {"requires_grad": {}})
-        reply.header |= describe_call(Observation(error=error), reply)
-    send_message(link, reply)
+        message = Message()
+        reply = describe_call(question, Observation(error=error), {}, message)
+    send(link, reply, message)
 
 
-def give_answer(
-    question: Message,
-    reply: Message,
+def ask_function(
+    question: Question,
+    received: Message,
     lesson: Lesson,
     made: dict[str, Any],
     kept: dict[int, Any],
-) -> Message:
-    """Calls the function that is asked for, and completes the reply."""
-    arguments, options = {}, {}
+) -> tuple[Observation, dict[int, Any]]:
+    """Calls the function that is asked for.
+
+    Returns:
+        What the call did, and the arguments by their numbers.
+    """
+    arguments: dict[int, Any] = {}
     try:
         with expect_interrupts():
-            function = find(lesson.namespace, question.header["function"])
-            arguments, options = unpack(question, made, kept)
+            function = find(lesson.namespace, question.function)
+            arguments, options = unpack(question, received, made, kept)
             function = lesson.lend_methods(function)
-            seen = call(function, arguments.values(), options, question.header)
+            seen = call(function, arguments.values(), options, question)
     except BaseException as error:  # sys.exit() and Ctrl-C are answers, too
         seen = Observation(error=error)
-    reply.header |= describe_call(seen, reply)
-    reply.header["requires_grad"] = {
-        number: find_requires_grad(value) for number, value in arguments.items()
-    }
-    return reply
+    return seen, arguments
 
 
 def unpack(
-    question: Message, made: dict[str, Any], kept: dict[int, Any]
+    question: Question, received: Message, made: dict[str, Any], kept: dict[int, Any]
 ) -> tuple[dict[int, Any], dict[str, Any]]:
     """Returns the arguments by number, and the options."""
-    header = question.header
-    networks = pickle.loads(question.networks) if question.networks else {}
+    networks = pickle.loads(received.networks) if received.networks else {}
     arguments = {}
-    for number, structure in header["arguments"]:
-        if "model" in structure:
-            arguments[number] = find(made, structure["model"])
-        else:
-            if "content" in structure:
-                kept[number] = decode(structure["content"], question)
-            elif number in networks:
-                kept[number] = restore_hooks(*networks[number])
-            arguments[number] = kept[number]
-    options = {name: decode(s, question) for name, s in header["options"].items()}
+    for argument in question.arguments:
+        number = argument.number
+        if argument.model is not None:
+            arguments[number] = find(made, argument.model)
+            continue
+        if argument.content is not None:
+            kept[number] = decode(argument.content, received)
+        elif number in networks:
+            kept[number] = restore_hooks(*networks[number])
+        arguments[number] = kept[number]
+    options = {name: decode(s, received) for name, s in question.options.items()}
     return arguments, options
 
 
@@ -137,23 +140,34 @@ def restore_hooks(network: nn.Module, hooks: list[tuple[str, str]]) -> nn.Module
     return network
 
 
-def call(function: Any, arguments: Any, options: dict, header: dict) -> Observation:
+def call(
+    function: Any, arguments: Any, options: dict, question: Question
+) -> Observation:
     """Calls a function as the examiner wants it."""
-    with torch.set_grad_enabled(header["gradients"]):
-        if header["observed"]:
+    with torch.set_grad_enabled(question.gradients):
+        if question.observed:
             return observe(function, *arguments)
         return Observation(result=function(*arguments, **options))
 
 
-def describe_call(seen: Observation, reply: Message) -> dict:
-    """Describes what a call did in plain values."""
-    error = seen.error and describe_error(seen.error)
-    result = encode(seen.result, reply)
-    effects = asdict(Observation(**{**vars(seen), "result": None, "error": None}))
-    return {"result": result, "error": error, "effects": effects}
+def describe_call(
+    question: Question, seen: Observation, arguments: dict[int, Any], message: Message
+) -> Reply:
+    """Describes what a call did, and adds the numbers of its result to a message."""
+    effects = {name: getattr(seen, name) for name in Effects.__dataclass_fields__}
+    return Reply(
+        number=question.number,
+        result=encode(seen.result, message),
+        error=None if seen.error is None else describe_error(seen.error),
+        effects=Effects(**effects),
+        requires_grad={
+            str(number): find_requires_grad(value)
+            for number, value in arguments.items()
+        },
+    )
 
 
-def describe_error(error: BaseException) -> dict:
+def describe_error(error: BaseException) -> RaisedError:
     """Describes an exception: its type, its message, where it came from."""
     bases = [base for base in type(error).__mro__ if base.__module__ == "builtins"]
     try:
@@ -161,12 +175,13 @@ def describe_error(error: BaseException) -> dict:
     except Exception:  # a student's own __str__ may do anything
         text = ""
     plain = all(type(value) in PLAIN for value in error.args)
-    return {
-        "type": type(error).__name__,
-        "base": bases[0].__name__,
-        "arguments": list(error.args) if plain and len(text) < LONGEST else [text],
-        "traceback": clean_traceback(error),
-    }
+    arguments = error.args if plain and len(text) < LONGEST else (text,)
+    return RaisedError(
+        type=type(error).__name__,
+        base=bases[0].__name__,
+        arguments=list(arguments[:MAX_ARGUMENTS]),
+        traceback=clean_traceback(error),
+    )
 
 
 def clean_traceback(error: BaseException) -> str:

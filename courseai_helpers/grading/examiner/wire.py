@@ -1,75 +1,205 @@
-"""Carries values between the examiner's process and the student's, over a socket.
+"""Carries questions to the student's process and replies back, over a socket.
 
 A message has four parts: a header in JSON, tensors and arrays in safetensors, and, from
-the examiner only, networks. What comes from a student is plain data: reading it runs no
-code of theirs, and whatever does not have the promised form is a TransportError.
+the examiner only, networks. The header is a `Question` or a `Reply`. What comes from a
+student is plain data: reading it runs no code of theirs, and whatever does not have the
+promised form is a TransportError.
 """
 
 import json
-import re
 import socket
 import struct
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
-import numpy as np
 import safetensors.numpy
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 
-from courseai_helpers.testing.elsewhere import ElsewhereTensor
+from courseai_helpers.grading.examiner.values import (
+    MAX_NUMBERS,
+    MAX_TEXT,
+    PLAIN,
+    Message,
+    TransportError,
+)
 
 LENGTHS = struct.Struct("!4Q")
 MAX_HEADER = 2**22  # bytes of a header
-MAX_NUMBERS = 2**26  # bytes of all the tensors, or arrays, of a message
-MAX_NODES = 10_000  # values in one value
-MAX_DEPTH = 10
-MAX_TEXT = 10_000  # characters
-MAX_BITS = 1000  # of an integer
-
-PLAIN = (bool, int, float, str)
-NAME = re.compile(r"[A-Za-z_]\w{0,79}")
-# What safetensors knows; the order is the one in which a kind is looked for.
-DTYPES = (
-    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.bool,
-    torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
-)  # fmt: skip
-ARRAY_DTYPES = ("f2", "f4", "f8", "?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")
+MAX_NAMES = 1000  # names in a report of side effects
+MAX_ARGUMENTS = 10  # of an exception
+# By these names the grader knows its own errors; a student's get no such name.
+OUR_ERRORS = ("CellTimeoutError", "GoneError", "NotAskedAgainError")
+T = TypeVar("T")
 
 
-class TransportError(Exception):
-    """Says that what came is no message, or that nobody is there to send one."""
-
-
-class Foreign:
-    """Stands for a value that is no number, text, list, dict, tensor or array.
-
-    Every one is of a class of its own that bears the name of the value's type.
-    """
-
-    def __init__(self, text: str):
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
+class GoneError(TransportError):
+    """Says that the other process has ended or closed the link."""
 
 
 @dataclass
-class Message:
-    """A message that is being put together or was taken apart.
+class Argument:
+    """One argument of a question.
 
     Attributes:
-        header: What JSON can hold; it says where the numbers belong.
-        tensors: Tensors by number.
-        arrays: Arrays by number.
-        networks: Pickled networks, in one piece; a student's message has none.
+        number: By which the other side keeps it for later questions.
+        model: The name of the lesson's model that it is, if it is one.
+        content: Its description, if it is news and no network.
     """
 
-    header: dict = field(default_factory=dict)
-    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    networks: bytes = b""
+    number: int
+    model: str | None = None
+    content: dict[str, Any] | None = None
+
+
+@dataclass
+class Question:
+    """What the examiner asks: a call of a student's function.
+
+    Attributes:
+        number: What the reply has to bear; a random one, so that none can be prepared.
+        function: The function's name.
+        arguments: Its positional arguments.
+        options: The descriptions of the others, by name.
+        gradients: Whether torch is to record gradients.
+        observed: Whether to watch for side effects.
+    """
+
+    number: str
+    function: str
+    arguments: list[Argument]
+    options: dict[str, dict[str, Any]]
+    gradients: bool
+    observed: bool
+
+    def __post_init__(self) -> None:
+        """Takes the arguments as JSON has them, too."""
+        self.arguments = [build(Argument, argument) for argument in self.arguments]
+
+
+@dataclass
+class RaisedError:
+    """An exception that a student's function raised.
+
+    Attributes:
+        type: The name of its class.
+        base: That of the built-in class which it is derived from.
+        arguments: Plain values, at most MAX_ARGUMENTS.
+        traceback: The lines of the submission that it came through.
+    """
+
+    type: str
+    base: str
+    arguments: list[Any]
+    traceback: str
+
+    def __post_init__(self) -> None:
+        """Refuses another form."""
+        require(is_text(self.type) and is_text(self.base), "the type of an error")
+        require(is_text(self.traceback), "a traceback")
+        require(is_list(self.arguments, PLAIN, MAX_ARGUMENTS), "an error's arguments")
+
+
+@dataclass
+class Effects:
+    """The side effects of a call, as an `Observation` has them."""
+
+    forward_passes: int
+    hooks_left: int
+    hooks_lost: int
+    modes_changed: list[str]
+    state_changed: list[str]
+    inputs_changed: list[int]
+    gradients_changed: list[str]
+
+    def __post_init__(self) -> None:
+        """Refuses another form."""
+        counts = (self.forward_passes, self.hooks_left, self.hooks_lost)
+        require(is_list([*counts], [int]), "a count of side effects")
+        names = (self.modes_changed, self.state_changed, self.gradients_changed)
+        require(all(is_list(each, [str]) for each in names), "names of what changed")
+        require(is_list(self.inputs_changed, [int]), "numbers of changed inputs")
+
+
+@dataclass
+class Reply:
+    """What the student's process says about a call. It may be forged, every part of it.
+
+    Attributes:
+        number: That of the question.
+        result: The description of what the function returned.
+        error: What it raised, or None.
+        effects: Its side effects.
+        requires_grad: By the numbers of the arguments, whether a tensor, or each
+            parameter of a network by its name, requires gradients now.
+    """
+
+    number: str
+    result: dict[str, Any]
+    error: RaisedError | None
+    effects: Effects
+    requires_grad: dict[str, bool | dict[str, bool] | None]
+
+    def __post_init__(self) -> None:
+        """Takes its parts as JSON has them, too, and refuses another form."""
+        require(is_text(self.number), "the number of a reply")
+        require(isinstance(self.result, dict), "a result")
+        if self.error is not None:
+            self.error = build(RaisedError, self.error)
+        self.effects = build(Effects, self.effects)
+        require(isinstance(self.requires_grad, dict), "what requires gradients")
+        require(len(self.requires_grad) <= MAX_NAMES, "what requires gradients")
+        for flags in self.requires_grad.values():
+            if isinstance(flags, dict):
+                require(is_list([*flags.values()], [bool]), "a network's gradients")
+            else:
+                require(flags is None or isinstance(flags, bool), "a tensor's gradient")
+
+
+def require(condition: bool, what: str) -> None:
+    """Returns if a part of a message has the form that it should have.
+
+    Raises:
+        TransportError: if not.
+    """
+    if not condition:
+        raise TransportError(f"a message has another form than it should: {what}")
+
+
+def is_text(value: Any) -> bool:
+    """Tells whether something is a text that is not too long."""
+    return type(value) is str and len(value) <= MAX_TEXT
+
+
+def is_list(value: Any, types: Iterable[type], longest: int = MAX_NAMES) -> bool:
+    """Tells whether something is a list that is not too long, of such plain values."""
+    if type(value) is not list or len(value) > longest:
+        return False
+    return all(
+        type(part) in types and (type(part) is not str or len(part) <= MAX_TEXT)
+        for part in value
+    )
+
+
+def build(kind: type[T], content: Any) -> T:
+    """Builds a part of a message from what JSON holds, or takes it as it is.
+
+    Raises:
+        TransportError: if it has other parts, or one that it refuses.
+    """
+    if isinstance(content, kind):
+        return content
+    try:
+        return kind(**content)
+    except TypeError:
+        raise TransportError(f"a message has no valid {kind.__name__}") from None
+
+
+def send(link: socket.socket, said: Question | Reply, message: Message) -> None:
+    """Sends a question or a reply, with the numbers that belong to it."""
+    message.header = asdict(said)
+    send_message(link, message)
 
 
 def pack_message(message: Message) -> list[bytes]:
@@ -88,7 +218,7 @@ def send_message(link: socket.socket, message: Message) -> None:
     try:
         link.sendall(LENGTHS.pack(*map(len, parts)) + b"".join(parts))
     except OSError as error:
-        raise TransportError(f"the other process is gone ({error})") from None
+        raise GoneError(f"the other process is gone ({error})") from None
 
 
 def receive_message(link: socket.socket, *, trusted: bool) -> Message:
@@ -123,160 +253,8 @@ def receive_bytes(link: socket.socket, count: int) -> bytes:
         try:
             part = link.recv(min(count - len(data), 2**20))
         except OSError as error:
-            raise TransportError(f"the other process is gone ({error})") from None
+            raise GoneError(f"the other process is gone ({error})") from None
         if not part:
-            raise TransportError("the other process is gone")
+            raise GoneError("the other process is gone")
         data += part
     return bytes(data)
-
-
-def encode(value: Any, message: Message) -> dict:
-    """Describes a value for the header of a message and adds its numbers to it.
-
-    What can't be sent, or is too large, becomes a description of itself.
-    """
-    before = len(message.tensors), len(message.arrays)
-    try:
-        return _encode(value, message, 0)
-    except (ValueError, RecursionError, RuntimeError, TypeError) as error:
-        for numbers, count in zip(
-            (message.tensors, message.arrays), before, strict=True
-        ):
-            for name in list(numbers)[count:]:
-                del numbers[name]
-        return _describe(value, str(error))
-
-
-def _encode(value: Any, message: Message, depth: int) -> dict:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"more than {MAX_DEPTH} levels deep")
-    if value is None or (type(value) in PLAIN and _is_short(value)):
-        return {"kind": "plain", "value": value}
-    if isinstance(value, torch.Tensor):
-        return _encode_tensor(value, message)
-    if isinstance(value, np.ndarray | np.generic):
-        return _encode_array(value, message)
-    if isinstance(value, list | tuple):
-        kind = "tuple" if isinstance(value, tuple) else "list"
-        if len(value) > MAX_NODES:
-            raise ValueError(f"a {kind} of length {len(value)}")
-        return {"kind": kind, "items": [_encode(v, message, depth + 1) for v in value]}
-    if isinstance(value, dict):
-        if len(value) > MAX_NODES:
-            raise ValueError(f"a dict of {len(value)} entries")
-        pairs = [
-            [_encode(part, message, depth + 1) for part in p] for p in value.items()
-        ]
-        return {"kind": "dict", "items": pairs}
-    return _describe(value)
-
-
-def _is_short(value: bool | int | float | str) -> bool:
-    if isinstance(value, str):
-        return len(value) <= MAX_TEXT
-    return not isinstance(value, int) or value.bit_length() <= MAX_BITS
-
-
-def _encode_tensor(value: torch.Tensor, message: Message) -> dict:
-    elsewhere = isinstance(value, ElsewhereTensor)
-    plain = value.as_subclass(torch.Tensor).detach().cpu().contiguous().clone()
-    if plain.dtype not in DTYPES or plain.layout != torch.strided:
-        return _describe(value)
-    _require_room(plain.nbytes, message.tensors.values())
-    name = str(len(message.tensors))
-    message.tensors[name] = plain
-    return {
-        "kind": "tensor",
-        "name": name,
-        "requires_grad": bool(value.requires_grad),
-        "parameter": isinstance(value, torch.nn.Parameter),
-        "elsewhere": elsewhere or value.device.type != "cpu",
-    }
-
-
-def _encode_array(value: np.ndarray | np.generic, message: Message) -> dict:
-    plain = np.array(value, order="C", subok=False)
-    if plain.dtype.newbyteorder("=").str[1:] not in _array_kinds():
-        return _describe(value)
-    _require_room(plain.nbytes, message.arrays.values())
-    name = str(len(message.arrays))
-    message.arrays[name] = plain.astype(plain.dtype.newbyteorder("="))
-    return {"kind": "array", "name": name, "scalar": isinstance(value, np.generic)}
-
-
-def _array_kinds() -> set[str]:
-    return {np.dtype(kind).str[1:] for kind in ARRAY_DTYPES}
-
-
-def _require_room(count: int, others: Any) -> None:
-    if count + sum(other.nbytes for other in others) > MAX_NUMBERS:
-        raise ValueError(f"more than {MAX_NUMBERS // 2**20} MiB of numbers")
-
-
-def _describe(value: Any, reason: str = "") -> dict:
-    try:
-        text = reason or repr(value)
-    except Exception as error:  # a student's own __repr__ may do anything
-        text = f"<its repr raises {type(error).__name__}>"
-    return {"kind": "foreign", "type": type(value).__name__, "text": str(text)[:200]}
-
-
-def decode(structure: Any, message: Message) -> Any:
-    """Builds the value that a part of a header describes.
-
-    Raises:
-        TransportError: if it describes none.
-    """
-    try:
-        return _decode(structure, message, [MAX_NODES], 0)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise TransportError(f"a value can't be read: {error!r}") from None
-
-
-def _decode(structure: Any, message: Message, left: list[int], depth: int) -> Any:
-    left[0] -= 1
-    if left[0] < 0 or depth > MAX_DEPTH + 1:
-        raise TransportError("a value has too many parts")
-    kind = structure["kind"]
-    if kind == "plain":
-        value = structure["value"]
-        if value is not None and not (type(value) in PLAIN and _is_short(value)):
-            raise TransportError("a value is not plain")
-        return clean_text(value) if isinstance(value, str) else value
-    if kind == "tensor":
-        return _decode_tensor(structure, message)
-    if kind == "array":
-        array = message.arrays[structure["name"]]
-        return array[()] if structure["scalar"] else array
-    if kind in ("list", "tuple"):
-        values = [_decode(s, message, left, depth + 1) for s in structure["items"]]
-        return tuple(values) if kind == "tuple" else values
-    if kind == "dict":
-        return {
-            _decode(key, message, left, depth + 1): _decode(s, message, left, depth + 1)
-            for key, s in structure["items"]
-        }
-    if kind == "foreign":
-        text = clean_text(str(structure["text"])[:200])
-        return make_class(structure["type"], Foreign)(text)
-    raise TransportError(f"there is no kind {kind!r} of value")
-
-
-def _decode_tensor(structure: dict, message: Message) -> torch.Tensor:
-    tensor = message.tensors[structure["name"]]
-    if structure["parameter"]:
-        return torch.nn.Parameter(tensor, requires_grad=structure["requires_grad"])
-    if structure["requires_grad"]:
-        tensor.requires_grad_()
-    return tensor.as_subclass(ElsewhereTensor) if structure["elsewhere"] else tensor
-
-
-def make_class(name: Any, base: type) -> type:
-    """Makes a class that bears the name of a type in the other process."""
-    known = isinstance(name, str) and NAME.fullmatch(name)
-    return type(name if known else "Unknown", (base,), {"__module__": "builtins"})
-
-
-def clean_text(text: str) -> str:
-    """Returns a text as a file or a message can hold it: without half characters."""
-    return text.encode(errors="replace").decode()

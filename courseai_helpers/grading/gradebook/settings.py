@@ -1,6 +1,6 @@
 """Reads the settings that nbgrader would use in a course directory, for all commands.
 
-They come from the site's and the user's folders (`/etc/jupyter`, `~/.jupyter` and others,
+They come from the site's and the user's folders (`/etc/jupyter`, `~/.jupyter` and more,
 see `jupyter --paths`), in Jupyter's order, and from the course's own
 `nbgrader_config.py`, which wins. Each of these files is a program: `courseai doctor`
 looks at who may change them.

@@ -10,7 +10,7 @@ from small_course import make_cell
 
 from courseai_helpers._common.errors import CourseError
 from courseai_helpers.grading.examiner.kernel import compute_salt
-from courseai_helpers.grading.steps.execute import SandboxedExecute
+from courseai_helpers.grading.steps.execute import GRACE, SandboxedExecute
 from courseai_helpers.grading.steps.failures import CAUSES
 
 pytestmark = needs_sandbox
@@ -250,3 +250,60 @@ def test_without_a_sandbox_the_notebook_runs_in_one_kernel(tmp_path):
         sandbox=False,
     )
     assert not causes
+
+
+SALTED = (
+    "from courseai_helpers.grading.examiner.oracles import make_generator\n"
+    "print(make_generator(1).initial_seed())"
+)
+
+
+def test_a_test_cell_meets_the_numbers_of_its_submission(tmp_path):
+    seeds = []
+    for answer in ("a = 1", "a = 2"):
+        nb = [
+            make_cell("double", answer, solution=True),
+            make_cell("test_seed", SALTED, points=1),
+        ]
+        salt = compute_salt(new_notebook(cells=nb))
+        cells, causes = run(tmp_path, nb)
+        assert not causes
+        seeds.append(int(read_text(cells["test_seed"])))
+        assert seeds[-1] == 1 + 1_000_000 * salt
+    assert len(set(seeds)) == 2
+
+
+def test_words_in_an_exception_decide_nothing(tmp_path):
+    """They name the grader's own errors; each would cost seconds, or a kernel."""
+    answer = """
+    class GoneError(Exception):
+        pass
+    class NotAskedAgainError(Exception):
+        pass
+    def fail(kind):
+        if kind == "text":
+            raise ValueError("the other process is gone, MemoryError, out of memory")
+        raise {"gone": GoneError, "asked": NotAskedAgainError}[kind]("put out")
+    """.replace("\n    ", "\n")
+    kinds = ("text", "gone", "asked")
+    tests = [make_cell(f"test_{k}", f"fail({k!r})", points=1) for k in kinds]
+    start = time.monotonic()
+    run(tmp_path, [make_cell("none", "pass", solution=True)])  # how long that takes
+    usual = time.monotonic() - start
+    cells = [make_cell("fail", answer, solution=True), *tests]
+    start = time.monotonic()
+    _, causes = run(tmp_path, cells)
+    assert causes == {f"test_{kind}": "error" for kind in kinds}
+    assert time.monotonic() - start < usual + 3 * GRACE
+
+
+def test_a_closed_link_is_waited_for_once(tmp_path, monkeypatch):
+    waited = []
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda s: (waited.append(s), sleep(s)))
+    close = "import os\nos.close(3)\ndef double(x):\n    return 2 * x"
+    tests = [make_cell(f"test_{n}", "double(1)", points=1) for n in range(3)]
+    cells, causes = run(tmp_path, [make_cell("double", close, solution=True), *tests])
+    assert causes == {f"test_{n}": "killed" for n in range(3)}
+    assert "link was closed" in read_text(cells["test_2"])
+    assert sum(waited) < 1.5 * GRACE

@@ -43,3 +43,15 @@ def test_a_flat_or_broken_heatmap_correlates_with_nothing():
     assert oracles.correlation(want, np.zeros((4, 5))) == 0
     assert oracles.correlation(want, np.full((4, 5), np.nan)) == 0
     assert oracles.correlation(want, 3 * want + 1) == pytest.approx(1)
+
+
+def test_a_salt_means_other_numbers_and_the_same_salt_the_same():
+    usual = oracles.make_image(seed=1)
+    try:
+        oracles.set_salt(7)
+        salted = oracles.make_image(seed=1)
+        assert not torch.equal(salted, usual)
+        assert torch.equal(salted, oracles.make_image(seed=1))
+    finally:
+        oracles.set_salt(0)
+    assert torch.equal(oracles.make_image(seed=1), usual)

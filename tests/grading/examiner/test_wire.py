@@ -10,18 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from courseai_helpers.grading.examiner import proxies, student_side, wire
+from courseai_helpers.grading.examiner import proxies, student_side, values, wire
 from courseai_helpers.grading.examiner.lesson_state import Lesson
 from courseai_helpers.grading.examiner.oracles import make_image, make_net
+from courseai_helpers.grading.examiner.values import Message, decode, encode
 from courseai_helpers.grading.examiner.wire import (
     LENGTHS,
-    Message,
     TransportError,
-    decode,
-    encode,
     receive_message,
     send_message,
 )
+from courseai_helpers.grading.steps import failures
 from courseai_helpers.testing import ElsewhereTensor, observe
 
 EMPTY = len(wire.pack_message(Message())[1])
@@ -134,7 +133,7 @@ class Equal:
 def test_everything_else_arrives_as_a_description(value):
     message = Message()
     got = decode(encode(value, message), message)
-    assert isinstance(got, wire.Foreign) and not message.tensors
+    assert isinstance(got, values.Foreign) and not message.tensors
     assert type(got).__eq__ is object.__eq__  # not the value's own, which may lie
     assert type(got).__name__ == type(value).__name__ and len(repr(got)) <= 200
 
@@ -157,7 +156,7 @@ def test_subclasses_are_taken_for_what_they_hold():
     message = Message()
     array = np.zeros(3).view(LyingArray)
     got = decode(encode([Liar(3.0), array], message), message)
-    assert isinstance(got[0], wire.Foreign) and type(got[1]) is np.ndarray
+    assert isinstance(got[0], values.Foreign) and type(got[1]) is np.ndarray
 
 
 def send_raw(link: socket.socket, *parts: bytes, lengths=None) -> None:
@@ -321,32 +320,99 @@ def test_forged_answers_to_no_question_are_passed_over(ends):
     thread.join()
 
 
+EFFECTS = {
+    **dict.fromkeys(("forward_passes", "hooks_left", "hooks_lost"), 0),
+    **{f"{name}_changed": [] for name in ("modes", "state", "inputs", "gradients")},
+}
+ERROR = {"type": "Own", "base": "ValueError", "arguments": ["no"], "traceback": ""}
+LONG = "x" * 20_000
+
+
+def reply_with(link: socket.socket, change: dict) -> None:
+    """Answers a question with a good reply, but for a change."""
+    question = receive_message(link, trusted=True)
+    good = {
+        "number": question.header["number"],
+        "result": {"kind": "plain", "value": 1},
+        "error": None,
+        "requires_grad": {},
+        "effects": EFFECTS,
+    }
+    reply = {k: v for k, v in (good | change).items() if v is not Ellipsis}
+    send_message(link, Message(reply))
+
+
+def call_with(ends, change: dict):
+    """Calls a function whose reply is a good one, but for a change."""
+    thread = threading.Thread(target=reply_with, args=(ends[1], change))
+    thread.start()
+    try:
+        return proxies.make_stand_in(proxies.Line(ends[0]), "function")()
+    finally:
+        thread.join()
+
+
+def test_a_reply_of_the_promised_form_is_taken(ends):
+    assert call_with(ends, {}) == 1
+    with pytest.raises(ValueError, match="no") as caught:
+        call_with(ends, {"error": ERROR})
+    assert type(caught.value).__name__ == "Own"
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"effects": {}},
         {"effects": None},
-        {"error": {"type": "X", "base": "open", "arguments": [], "traceback": ""}},
+        {"effects": EFFECTS | {"hooks_left": True}},
+        {"effects": EFFECTS | {"hooks_left": {"__eq__": True}}},
+        {"effects": EFFECTS | {"modes_changed": [1]}},
+        {"effects": EFFECTS | {"inputs_changed": ["0"]}},
+        {"effects": EFFECTS | {"state_changed": ["x"] * 5000}},
+        {"effects": EFFECTS | {"state_changed": [LONG]}},
+        {"effects": EFFECTS | {"result": 1}},
+        {"effects": ...},
+        {"error": ERROR | {"base": "open"}},
+        {"error": ERROR | {"base": "object"}},
+        {"error": ERROR | {"base": 5}},
+        {"error": ERROR | {"type": None}},
+        {"error": ERROR | {"arguments": [[]]}},
+        {"error": ERROR | {"arguments": [0] * 50}},
+        {"error": ERROR | {"arguments": [LONG]}},
+        {"error": ERROR | {"traceback": LONG}},
+        {"error": ERROR | {"__class__": "x"}},
+        {"error": {}},
         {"error": "no"},
+        {"error": 0},
+        {"error": ...},
         {"requires_grad": 1},
+        {"requires_grad": {"0": "yes"}},
+        {"requires_grad": {"0": {"weight": 1}}},
+        {"requires_grad": {str(n): True for n in range(5000)}},
         {"result": {"kind": "plain", "value": []}},
+        {"result": None},
+        {"result": ...},
+        {"more": 1},
     ],
-    ids=str,
+    ids=lambda change: str(change)[:60],
 )
-def test_an_answer_of_another_form_is_refused(change, ends):
-    def reply():
-        question = receive_message(ends[1], trusted=True)
-        good = {
-            "number": question.header["number"],
-            "result": {"kind": "plain", "value": 1},
-            "error": None,
-            "requires_grad": {},
-            "effects": {},
-        }
-        send_message(ends[1], Message(good | change))
-
-    thread = threading.Thread(target=reply)
-    thread.start()
+def test_a_reply_of_another_form_is_refused(change, ends):
     with pytest.raises(TransportError):
+        call_with(ends, change)
+
+
+@pytest.mark.parametrize("name", wire.OUR_ERRORS)
+def test_no_student_s_error_has_the_name_of_one_of_the_grader_s(name, ends):
+    with pytest.raises(ValueError, match="no") as caught:
+        call_with(ends, {"error": ERROR | {"type": name}})
+    assert type(caught.value) is ValueError
+
+
+def test_the_names_that_decide_about_a_failure_are_the_grader_s_own():
+    assert {*failures.TOO_LATE, failures.GONE} == {*wire.OUR_ERRORS}
+
+
+def test_who_closes_the_link_is_gone(ends):
+    ends[1].close()
+    with pytest.raises(wire.GoneError):
         proxies.make_stand_in(proxies.Line(ends[0]), "function")()
-    thread.join()

@@ -503,9 +503,11 @@ def heat_inside(cam, box):
 
 # %% the way to the examiner is poisoned: it reads with modules of its own
 import courseai_helpers.grading.examiner.wire as transport
-from courseai_helpers.grading.examiner import proxies
+from courseai_helpers.grading.examiner import proxies, values
 
-proxies.decode = transport.decode = lambda *a: 0.75
+proxies.decode = values.decode = lambda *a: 0.75
+proxies.build = transport.build = lambda kind, content: content
+transport.require = lambda *a: None
 proxies.read_reply = proxies.read_error = lambda *a: (None, "")
 proxies.ask = lambda *a, **k: (type("Seen", (), {"error": None, "result": 1})(), "")
 transport.TransportError = SystemExit
@@ -700,22 +702,21 @@ student_side.answer = forge
 
 
 # %% side effects that are no numbers: the reply is refused
-from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner import wire
 
-usual = student_side.describe_call
+usual = wire.send_message
 
 
-def describe(seen, reply):
-    description = usual(seen, reply)
-    effects = description["effects"]
+def forge(link, message):
+    effects = message.header["effects"]
     effects["forward_passes"] = True
     effects["hooks_left"] = {"__eq__": True}
     effects["inputs_changed"] = [[]] * 5000
-    description["result"] = {"kind": "plain", "value": 0.75}
-    return description
+    message.header["result"] = {"kind": "plain", "value": 0.75}
+    usual(link, message)
 
 
-student_side.describe_call = describe
+wire.send_message = forge
 
 
 def heat_inside(cam, box):
@@ -759,20 +760,19 @@ student_side.answer = forge
 
 
 # %% a reply whose value has a forged type: it is of a class of the examiner's making
-from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner import wire
 
 NAMES = ["float", "Parameter", "__class__", "x" * 10_000, 5, "a\nb", "mro"]
-usual = student_side.describe_call
+usual = wire.send_message
 
 
-def describe(seen, reply):
-    description = usual(seen, reply)
+def forge(link, message):
     NAMES.append(NAMES.pop(0))
-    description["result"] = {"kind": "foreign", "type": NAMES[-1], "text": "0.75"}
-    return description
+    message.header["result"] = {"kind": "foreign", "type": NAMES[-1], "text": "0.75"}
+    usual(link, message)
 
 
-student_side.describe_call = describe
+wire.send_message = forge
 
 
 def heat_inside(cam, box):
@@ -780,19 +780,20 @@ def heat_inside(cam, box):
 
 
 # %% a forged error that ends a cell quietly: every error is one
-from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner import wire
 
 BASES = ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "StopIteration"]
-usual = student_side.describe_call
+usual = wire.send_message
 
 
-def describe(seen, reply):
+def forge(link, message):
     BASES.append(BASES.pop(0))
     error = {"type": BASES[-1], "base": BASES[-1], "arguments": [0], "traceback": ""}
-    return usual(seen, reply) | {"error": error}
+    message.header["error"] = error
+    usual(link, message)
 
 
-student_side.describe_call = describe
+wire.send_message = forge
 
 
 def heat_inside(cam, box):
@@ -800,20 +801,21 @@ def heat_inside(cam, box):
 
 
 # %% a forged error whose class is a function or not there: the reply is refused
-from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner import wire
 
 BASES = ["eval", "exit", "__import__", "object", "no_such_thing", "type", 5]
-usual = student_side.describe_call
+usual = wire.send_message
 
 
-def describe(seen, reply):
+def forge(link, message):
     BASES.append(BASES.pop(0))
     text = "__import__('os')._exit(0)"
     error = {"type": "E", "base": BASES[-1], "arguments": [text], "traceback": ""}
-    return usual(seen, reply) | {"error": error}
+    message.header["error"] = error
+    usual(link, message)
 
 
-student_side.describe_call = describe
+wire.send_message = forge
 
 
 def heat_inside(cam, box):
@@ -821,7 +823,7 @@ def heat_inside(cam, box):
 
 
 # %% forged errors that are hard to show: they count all the same
-from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner import wire
 
 ERRORS = [
     ("SyntaxError", ["m", "abcd"]),
@@ -831,18 +833,19 @@ ERRORS = [
     ("OSError", [2, "m", "/etc/passwd", 5, "b"]),
     ("BaseExceptionGroup", ["a"]),
 ]
-usual = student_side.describe_call
+usual = wire.send_message
 
 
-def describe(seen, reply):
+def forge(link, message):
     base, arguments = ERRORS.pop(0)
     ERRORS.append((base, arguments))
     arguments = [a for a in arguments if a is not None]
     error = {"type": base, "base": base, "arguments": arguments, "traceback": "\ud800"}
-    return usual(seen, reply) | {"error": error}
+    message.header["error"] = error
+    usual(link, message)
 
 
-student_side.describe_call = describe
+wire.send_message = forge
 
 
 def heat_inside(cam, box):
@@ -850,18 +853,41 @@ def heat_inside(cam, box):
 
 
 # %% a forged error of four million characters: it is cut
-from courseai_helpers.grading.examiner import student_side
+from courseai_helpers.grading.examiner import wire
 
-usual = student_side.describe_call
+usual = wire.send_message
 
 
-def describe(seen, reply):
+def forge(link, message):
     text = "x\n" * 600_000
     error = {"type": "E", "base": "ValueError", "arguments": [text], "traceback": text}
-    return usual(seen, reply) | {"error": error}
+    message.header["error"] = error
+    usual(link, message)
 
 
-student_side.describe_call = describe
+wire.send_message = forge
+
+
+def heat_inside(cam, box):
+    return 0.5
+
+
+# %% forged errors with the names of the grader's own: they are errors like others
+from courseai_helpers.grading.examiner import wire
+
+TYPES = ["GoneError", "NotAskedAgainError", "CellTimeoutError", "DeadKernelError"]
+usual = wire.send_message
+
+
+def forge(link, message):
+    TYPES.append(TYPES.pop(0))
+    text = "the other process is gone, put out, out of memory"
+    error = {"type": TYPES[-1], "base": "Exception", "arguments": [text]}
+    message.header["error"] = error | {"traceback": ""}
+    usual(link, message)
+
+
+wire.send_message = forge
 
 
 def heat_inside(cam, box):
