@@ -108,6 +108,28 @@ def test_an_import_is_seen_wherever_it_stands():
     assert not list(find_imports(drop_functions(ast.parse(code))))
 
 
+def find_all_loaded(module: str) -> set[str]:
+    """Returns the package's modules that importing one of them loads."""
+    loaded, waiting = set(), {module}
+    while waiting:
+        loaded |= waiting
+        trees = [drop_functions(parse(name)) for name in waiting]
+        waiting = {name for tree in trees for name in find_imports(tree)} - loaded
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "module", ["uploads.submissions", "report.page", "lms.exporters", "lms.enroll"]
+)
+def test_what_only_reads_or_moves_files_does_not_load_what_executes_code(module):
+    heavy = {f"{PACKAGE}.grading.steps.execute", f"{PACKAGE}.grading.cluster.workers"}
+    assert heavy <= find_all_loaded(f"{PACKAGE}.grading.classrun.run")
+    loaded = {
+        find_room(name) for name in find_all_loaded(f"{PACKAGE}.grading.{module}")
+    }
+    assert not loaded & {"grading.classrun", "grading.cluster", "grading.examiner"}
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_has_at_most_nine_files_and_says_what_it_is_for(room):
     folder = ROOT.joinpath(PACKAGE, *room.split("."))
