@@ -42,7 +42,9 @@ fi
 if ! has_browser && [ -x .venv/bin/playwright ]; then
     dependencies=
     [ "$(id -u)" = 0 ] && has apt-get && dependencies=--with-deps
-    .venv/bin/playwright install --no-shell $dependencies chromium
+    # It tries several servers several times: without a network, not for minutes.
+    PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT=5000 \
+        .venv/bin/playwright install --no-shell $dependencies chromium
 fi
 missing=$(list_missing)
 [ -x .venv/bin/playwright ] || missing=$(echo "$missing" | grep -vx chromium)  # later
