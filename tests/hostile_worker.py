@@ -158,7 +158,7 @@ def control_characters(reply):
 
 @attack
 def odd_outputs(reply):
-    """Outputs that are none must cost nobody but the one whose they are."""
+    """Malformed outputs must cost only the student whose submission it is."""
     odd = [
         {"output_type": "stream", "name": "stdout", "text": {"a": 1}},
         {"output_type": "stream", "name": "stdout", "text": "\ud800"},

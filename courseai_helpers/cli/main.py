@@ -66,7 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--no-sandbox",
         action="store_true",
-        help="let student code run with your own rights, on your own risk",
+        help="let student code run with your own rights, at your own risk",
     )
     grade.add_argument(
         "--verbose", action="store_true", help="print the log of the run as well"

@@ -59,7 +59,7 @@ def run_nbgrader(course: Path, *arguments: str) -> str:
     Raises:
         CourseError: if nbgrader says that it failed.
     """
-    # Built here, in a process nobody reads: matplotlib reports on stderr that it
+    # Built here, where stderr is discarded: matplotlib reports on stderr that it
     # builds its font cache, and a notebook must have nothing on stderr.
     importlib.import_module("matplotlib.font_manager")
     with tempfile.TemporaryDirectory() as private:

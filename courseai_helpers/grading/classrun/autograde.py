@@ -119,7 +119,7 @@ class StagedAutograde(Autograde):
         """Returns a submission as it is to be executed.
 
         Raises:
-            SubmissionError: if it is none.
+            SubmissionError: if it can't be graded.
         """
         missing = SubmissionError("The assignment has no notebook.")
         folder = self.find(student)

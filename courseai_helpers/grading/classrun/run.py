@@ -228,7 +228,7 @@ def find_doubled_names(run: ClassRun, students: Iterable[str]) -> dict[str, list
 
 
 def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
-    """Sanitises, sends away and records one submission after another."""
+    """Sanitizes, sends off and records one submission after another."""
     if len(todo) >= MANY:
         find_pace(run)
     with show_progress() as progress:
@@ -251,7 +251,7 @@ def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
 
 
 def sanitize(run: ClassRun, student: str, fingerprint: str) -> Submission | None:
-    """Returns what is to be executed of a submission, unless it is none."""
+    """Returns what to execute of a submission, or None if it can't be graded."""
     try:
         submission = run.converter.sanitize(student)
     except SubmissionError as error:

@@ -1,8 +1,8 @@
-"""Talks to a Dask scheduler without listening to what workers say by it.
+"""Talks to a Dask scheduler, and ignores what workers send through it.
 
 Dask's client unpickles the exceptions of workers, the types of results, and what
-workers print or warn of, which it shows on the terminal. For a courier none of that
-matters: a result is bytes, and any other is none.
+workers print or warn of, which it shows on the terminal. The courier needs none of
+that: a result is bytes, and anything else is dropped.
 """
 
 import os
@@ -14,7 +14,7 @@ from distributed.protocol.serialize import pickle_dumps
 
 
 def replace_pickle(*_: object) -> str:
-    """Takes the place of what unpickles results; those that are bytes need it not.
+    """Replaces what unpickles results; results that are bytes do not need it.
 
     To raise an error would cost other submissions their replies.
     """
@@ -25,9 +25,9 @@ register_serialization_family("pickle", pickle_dumps, replace_pickle)
 
 
 class DeafClient(Client):
-    """Hears whether a task has ended, well or not, and nothing else.
+    """Learns whether a task has succeeded or failed, and nothing else.
 
-    When the connection ends, its program does: whoever waits for a reply notices.
+    When the connection ends, so does the program, and its reader sees the pipe close.
     """
 
     async def _handle_report(self) -> None:

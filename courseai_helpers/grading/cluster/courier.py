@@ -1,9 +1,9 @@
 """Carries submissions to a Dask scheduler and replies back; it is run as a program.
 
-Dask unpickles what comes in: results, exceptions, messages to print. So whoever grades
-leaves the talking to this process. It refuses every pickle that could run code. What it
-hands on is read as JSON by a process that never speaks to a worker, and what it says of
-itself is a line in that process's log.
+Dask unpickles what comes in: results, exceptions, messages to print. So the grading
+process leaves the talking to this one. It refuses every pickle that could run code.
+What it hands on is read as JSON by a process that never speaks to a worker, and what it
+says of itself is a line in that process's log.
 """
 
 import os
@@ -31,7 +31,7 @@ class Kind(IntEnum):
     """What a message from the courier says."""
 
     READY = 0  # how many submissions are executed at a time
-    TROUBLE = 1  # why there is nobody to execute any
+    TROUBLE = 1  # why no worker can execute any
     REPLY = 2  # to a submission
     LOST = 3  # there will be no reply to a submission
     NO_CERTIFICATE = 4  # that Dask knows of
@@ -39,11 +39,11 @@ class Kind(IntEnum):
 
 
 class RefusedPickleError(TypeError):
-    """Says that a pickle asked for more than bytes; Dask takes it for damage."""
+    """Says that a pickle held more than bytes; Dask treats it as damaged."""
 
 
 class NobodyError(Exception):
-    """Says why nobody can execute submissions."""
+    """Says why no worker can execute submissions."""
 
     def __init__(self, kind: Kind, reason: bytes = b""):
         super().__init__(kind, reason)
@@ -53,7 +53,7 @@ class NobodyError(Exception):
 def refuse_pickles(event: str, arguments: tuple[Any, ...]) -> None:
     """Keeps pickles from naming functions and classes, without which none can run.
 
-    This is an audit hook: Python calls it, whoever unpickles, and it can't be removed.
+    This is an audit hook: Python calls it for every unpickler, and it can't be removed.
     """
     if event == "pickle.find_class" and arguments != ("builtins", "bytes"):
         raise RefusedPickleError("a pickle that is more than bytes was refused")
@@ -122,10 +122,10 @@ def deliver(tell: Callable[..., None], number: int, future: "Future[Any]") -> No
     try:
         reply = future.result()
     except (Exception, CancelledError):
-        # What went wrong came as a pickle, so that nothing can be said about it.
+        # The error came as a pickle, which is not read, so its reason is unknown.
         return tell(Kind.LOST, number, b"")
     if not isinstance(reply, bytes) or len(reply) > MAX_REPLY:
-        reply = b""  # which is no JSON
+        reply = b""  # not JSON
     return tell(Kind.REPLY, number, reply)
 
 

@@ -23,7 +23,7 @@ from courseai_helpers.grading.steps.failures import AUDIT, CAUSES
 
 @dataclass
 class Submission:
-    """What is sent to where it is executed, and what becomes of it.
+    """A submission on its way to a worker and back.
 
     Attributes:
         student: The student's id; it is not sent.
@@ -65,13 +65,13 @@ class Executions:
         """Executes a submission, in kernels that are sandboxed if wanted.
 
         Returns:
-            A reply for `replies.read_reply`, also if something went wrong here.
+            A reply for `replies.read_reply`, even if something went wrong here.
         """
         start = time.monotonic()
         try:
             executed = self.execute(submission)
             return write_reply(executed, time.monotonic() - start)
-        except Exception as error:  # it goes on as text: exceptions travel as pickles
+        except Exception as error:  # sent as text: exceptions would be sent as pickles
             return write_error(f"{type(error).__name__}: {error}")
 
     def execute(self, submission: Submission) -> dict[str, NotebookNode]:
@@ -126,5 +126,5 @@ def try_sandbox() -> bytes:
 
 
 def answer_packed(submission: bytes) -> bytes:
-    """Does what a worker has to: executes a pickled submission and replies."""
+    """Executes a pickled submission on a worker, and replies."""
     return Executions().answer(pickle.loads(submission))

@@ -1,8 +1,8 @@
-"""Writes and reads what comes back from where a submission was executed.
+"""Writes and reads the replies of those who execute submissions.
 
-A reply is JSON: the outputs of each cell in their order, and why cells failed. Whoever
-sends it decides about nothing else: whose work it is, its notebooks, cells and tests
-are what was sent. What does not have the promised form is a ReplyError.
+A reply is JSON: the outputs of each cell in their order, and why cells failed. Its
+sender decides nothing else: whose work it is, its notebooks, cells and tests are those
+that were sent. A reply of any other form raises ReplyError.
 """
 
 import json
@@ -75,8 +75,8 @@ class RefusedReplyError(ReplyError):
 def write_reply(executed: dict[str, NotebookNode], seconds: float) -> bytes:
     """Returns the reply for executed notebooks.
 
-    Of a submission whose outputs are too long for a reply only those are kept that
-    decide about points.
+    If the outputs are too long for a reply, only those that decide about points are
+    kept.
     """
     reply = json.dumps(make_reply(executed, seconds)).encode()
     if len(reply) > MAX_REPLY:
@@ -105,12 +105,12 @@ def make_reply(executed: dict[str, NotebookNode], seconds: float) -> dict[str, A
 
 
 def write_error(message: str) -> bytes:
-    """Returns the reply of somebody who could not execute a submission."""
+    """Returns the reply of a worker that could not execute a submission."""
     return json.dumps({"error": message[:MAX_MESSAGE]}).encode()
 
 
 def read_reply(data: bytes, sent: dict[str, str]) -> tuple[dict[str, str], float]:
-    """Puts the outputs of a reply where they belong.
+    """Puts the outputs of a reply into the notebooks that were sent.
 
     Args:
         data: The reply, which may be anything.
@@ -121,7 +121,7 @@ def read_reply(data: bytes, sent: dict[str, str]) -> tuple[dict[str, str], float
         their execution took.
 
     Raises:
-        ReplyError: if it is no reply to what was sent, or tells of an error.
+        ReplyError: if it does not answer what was sent, or reports an error.
     """
     reply = parse(data)
     if isinstance(reply, dict) and isinstance(message := reply.get("error"), str):
@@ -140,7 +140,7 @@ def read_reply(data: bytes, sent: dict[str, str]) -> tuple[dict[str, str], float
 
 
 def parse(data: bytes) -> Any:
-    """Reads JSON that may be meant to do harm."""
+    """Reads JSON from a sender who is not trusted."""
     if len(data) > MAX_REPLY:
         raise RefusedReplyError(f"it has {len(data)} bytes")
     try:
@@ -179,5 +179,5 @@ def make_storable(text: str) -> str:
 
 
 def make_printable(text: str) -> str:
-    """Returns a text in one line, which leaves a terminal as it is."""
+    """Returns a text as one line without terminal commands."""
     return "".join(c if c.isprintable() else " " for c in text[:MAX_MESSAGE])

@@ -1,4 +1,4 @@
-"""Has the workers of a Dask scheduler execute submissions, by way of a courier.
+"""Has the workers of a Dask scheduler execute submissions, through a courier.
 
 This process never speaks Dask, which would unpickle what workers send: see courier.py.
 """
@@ -59,7 +59,7 @@ The guide "Grade a class" has the whole of it."""
 
 
 class LostError(Exception):
-    """Says that nobody will reply to a submission any more."""
+    """Says that there will be no reply to a submission."""
 
 
 class Courier:
@@ -112,7 +112,7 @@ class Courier:
         return future
 
     def receive(self) -> None:
-        """Hands each reply to who waits for it, as long as there are any."""
+        """Hands each reply to the future that waits for it, until the stream ends."""
         with contextlib.suppress(EOFError, KeyError):
             while True:
                 kind, number, reply = read_message(self.replies)
@@ -136,13 +136,13 @@ def open_courier(
     Args:
         address: The scheduler's address.
         sandbox: Whether every worker must be able to isolate student code.
-        insecure: Whether it may be one that everybody can connect to.
+        insecure: Whether to accept one that anybody can connect to.
 
     Yields:
         The courier, and how many submissions are executed at the same time.
 
     Raises:
-        CourseError: if there is nobody to execute submissions.
+        CourseError: if no worker can execute submissions.
     """
     if not (insecure or address.startswith("tls://")):
         raise CourseError(f"{address} is not safe. {WHY} {CERTIFICATES}")
@@ -173,7 +173,7 @@ def read_message(stream: IO[bytes]) -> tuple[int, int, bytes]:
     """Reads a message of the courier.
 
     Raises:
-        EOFError: if there are no more, or if it is none.
+        EOFError: if there are no more, or if it is malformed.
     """
     header = stream.read(HEADER.size)
     if len(header) < HEADER.size:

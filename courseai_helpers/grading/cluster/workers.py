@@ -13,12 +13,12 @@ from courseai_helpers.grading.cluster.scheduling import LostError, open_courier
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 3  # at what fails by our own fault
+ATTEMPTS = 3  # for failures that are our own fault
 
 
 @dataclass
 class Workers:
-    """Those who execute submissions.
+    """What executes submissions.
 
     Attributes:
         submit: Takes a submission; its future brings a reply for `read_reply`.
@@ -32,7 +32,7 @@ class Workers:
 def execute_all(
     submissions: Iterable[Submission], workers: Workers
 ) -> Iterator[tuple[Submission, str]]:
-    """Has submissions executed; what fails by our own fault is tried again.
+    """Has submissions executed; those that fail through our own fault are tried again.
 
     Yields:
         Each submission as it comes back, executed, and why it was not, or nothing.
@@ -40,7 +40,7 @@ def execute_all(
     waiting = iter(submissions)
     sent: dict[Future[bytes], tuple[Submission, int]] = {}
     while True:
-        # Twice as many as are executed, so that nobody has to wait for work.
+        # Twice as many as are executed, so that no worker waits for its next one.
         for submission in islice(waiting, max(0, 2 * workers.count - len(sent))):
             sent[workers.submit(submission)] = submission, 1
         if not sent:

@@ -1,7 +1,7 @@
 """The examiner: a kernel that runs the test cells of one submission.
 
-The student's own cells never enter it. It sets the lesson up for itself, and the names
-of the exercises stand there for functions in the student's kernel, see `proxies.py`.
+The student's own cells never run in it. It runs the setup cells itself, and the names
+of the exercises stand for functions in the student's kernel, see `proxies.py`.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ SET_UP = (
 
 
 class ExaminerError(CourseError):
-    """Says that the examiner can't be set up; no submission is to blame."""
+    """Says that the examiner can't be set up, which is not a submission's fault."""
 
 
 def is_test(cell: NotebookNode) -> bool:
@@ -77,7 +77,7 @@ class Examiner:
         exercises: The names of the functions that students write.
         salt: What the hidden tests' inputs depend on.
         done: The setup cells that were run.
-        given_up: The functions that are not asked any more.
+        given_up: The functions that are no longer called.
     """
 
     def __init__(self, manager_class: type, nb: NotebookNode, **options: Any):
@@ -134,7 +134,7 @@ class Examiner:
         self.done += [source] if source else []
 
     def give_up(self) -> str | None:
-        """Asks no more for the function that has just run out of time.
+        """Stops calling the function that has just run out of time.
 
         Returns:
             Its name, or None if it is not a function that took the time.

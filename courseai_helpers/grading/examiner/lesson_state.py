@@ -1,10 +1,10 @@
 """Keeps the lesson as its setup cells made it, in the student's process.
 
 Students try things out: they train the lesson's network, overwrite its weights, call
-another image `img_tensor` and a number `np`, and set PyTorch to another precision. What
-is judged is what their function does by itself. So for as long as the examiner's call
-lasts, the names of the setup stand for what they stood for there, and the process has
-the settings that it had. Afterwards everything is the student's again.
+another image `img_tensor` and a number `np`, and set PyTorch to another precision. But
+only what their function itself does is judged. So during a call by the examiner, the
+names that the setup cells defined have their original values, and the process has its
+original settings. Afterwards the student's state is restored.
 """
 
 import ast
@@ -27,7 +27,7 @@ COPIED = (nn.Module, torch.Tensor, np.ndarray, list, dict, set)
 
 
 def write_device(device: torch.device) -> None:
-    """Sets the device on which tensors are made, where nothing else is said."""
+    """Sets the default device of new tensors."""
     if torch.get_default_device() != device:
         torch.set_default_device(None if device.type == "cpu" else device)
 
@@ -44,7 +44,7 @@ def write_path(path: list[str]) -> None:
 
 
 def write_tensor_class(attributes: dict[str, Any]) -> None:
-    """Replaces the methods of tensors that are others now."""
+    """Replaces the methods of tensors that have been changed."""
     now = dict(vars(torch.Tensor))
     for name in now.keys() | attributes.keys():
         if name not in attributes:
@@ -53,7 +53,7 @@ def write_tensor_class(attributes: dict[str, Any]) -> None:
             setattr(torch.Tensor, name, attributes[name])
 
 
-# What a cell may leave changed for all that comes after it: how to read and write it.
+# State that a cell may change for the rest of the process: how to read and write it.
 SETTINGS = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_default_device, write_device),
@@ -74,7 +74,7 @@ class Lesson:
         namespace: The notebook's.
         settings: What SETTINGS read.
         tensor_class: The methods of tensors; own_tensor_class holds the student's.
-        made: Copies of what the setup gave names to; nobody else gets them.
+        made: Copies of the objects that the setup named; they are never handed out.
         lent: Copies of these, for the function that is being asked.
         borrower: That function's name.
     """
@@ -89,14 +89,14 @@ class Lesson:
 
     @contextlib.contextmanager
     def restored(self, borrower: str | None) -> Iterator[dict[str, Any]]:
-        """Lets everything be as the setup left it, for as long as the context lasts.
+        """Restores everything to its state after the setup while the context lasts.
 
         Args:
             borrower: The name of the function that is called, or None for a setup cell.
-                What one function does to the lesson's objects, no other one meets.
+                What one function does to the lesson's objects is not seen by any other.
 
         Yields:
-            What the names of the setup stand for.
+            The setup's names and their values.
         """
         if borrower is None or borrower != self.borrower:
             self.borrower, self.lent = borrower, copy_values(self.made)
@@ -126,7 +126,7 @@ class Lesson:
     def lend_methods(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wraps a student's function: it meets the methods of tensors as they are now.
 
-        Students may add some, or replace them, and use what they made.
+        Students may add or replace some, and use what they made.
         """
         theirs = [self.own_tensor_class]
 
@@ -137,7 +137,7 @@ class Lesson:
         return call
 
     def keep(self, names: list[str]) -> None:
-        """Keeps what these names stand for now, and the settings of the process."""
+        """Keeps the current values of these names, and the settings of the process."""
         found = {n: self.namespace[n] for n in names if n in self.namespace}
         self.made |= copy_values(found)
         self.settings = [read() for read, _ in SETTINGS]
@@ -172,7 +172,7 @@ def require_lesson() -> Lesson:
 
 
 def begin_setup() -> None:
-    """Lets a setup cell find what those before it left: called before it is run."""
+    """Restores, before a setup cell runs, what the cells before it left."""
     _setup.enter_context(require_lesson().restored(None))
 
 
@@ -186,7 +186,7 @@ def end_setup(source: str) -> None:
 
 
 def give_up(name: str) -> None:
-    """Lets nobody wait again for a function that has run out of time."""
+    """Replaces a function that has run out of time, so that it is not called again."""
 
     def stand_in(*_: Any, **__: Any) -> None:
         raise TimeoutError(
@@ -224,7 +224,7 @@ def swap(places: tuple[Any, ...], values: list[Any]) -> Iterator[None]:
 
 
 def copy_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Copies what can change and be copied; the rest is there once only."""
+    """Copies what can change and be copied; the rest is shared."""
     copies = {}
     for name, value in values.items():
         try:
@@ -237,13 +237,13 @@ def copy_values(values: dict[str, Any]) -> dict[str, Any]:
 def is_replaced(value: Any, theirs: Any) -> bool:
     """Tells whether a student gave the name of a module or function to another one.
 
-    That is their good right: `from torchvision.transforms import functional as F`.
+    They may well do that: `from torchvision.transforms import functional as F`.
     """
     return is_tool(value) and is_tool(theirs)
 
 
 def is_tool(value: Any) -> bool:
-    """Tells whether something is a module or can be called, but is no network."""
+    """Tells whether something is a module or can be called, and is not a network."""
     if isinstance(value, nn.Module):
         return False
     return isinstance(value, types.ModuleType) or callable(value)
@@ -261,7 +261,7 @@ def find_shadows(namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 def put_back(namespace: dict[str, Any], name: str, value: Any) -> None:
-    """Gives a name its meaning back, or takes it away."""
+    """Restores the value of a name, or deletes the name."""
     if value is MISSING:
         namespace.pop(name, None)
     else:

@@ -52,7 +52,7 @@ def main() -> None:
 
     requests = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the grader's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the grader
     signal.signal(signal.SIGCHLD, reap)
     freeze()
     rehearsed = False

@@ -95,6 +95,6 @@ def stop_server() -> None:
         if _server:
             requests, process = _server
             requests.close()
-            process.kill()  # it has nothing to save, and torch is slow to say goodbye
+            process.kill()  # it has nothing to save, and torch is slow to shut down
             process.wait()
         _server = None

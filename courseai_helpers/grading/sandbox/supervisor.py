@@ -26,8 +26,9 @@ from courseai_helpers.grading.sandbox.kernel import become_kernel, make_connecti
 from courseai_helpers.grading.sandbox.mounts import RUN
 
 WATCH_INTERVAL = 0.1  # seconds
-# More output than that in some 5 seconds nobody has read in time. It waits in the
-# kernel's memory, and if it is not stopped here, the memory runs out and is blamed.
+# Nobody can read more output than this in about 5 seconds. It waits in the
+# kernel's memory, and if it is not stopped here, the kernel is ended for its memory,
+# not its output.
 MAX_OUTPUT, OUTPUT_MARKS = 2**26, 50
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -97,7 +98,7 @@ def run_kernel(key: str, limits: Limits, link: int | None, output: mmap.mmap) ->
 def count_output(output: mmap.mmap) -> None:
     """Makes this process tell its supervisor how many characters it puts out.
 
-    Student code could tell a lie here. Its kernel would then be ended for the memory.
+    Student code could report a false number. Its kernel is then ended for its memory.
     """
     from ipykernel.iostream import OutStream
 
@@ -112,7 +113,7 @@ def count_output(output: mmap.mmap) -> None:
 
 
 def read_output(output: mmap.mmap) -> int:
-    """Returns how many characters a kernel has put out, if it tells the truth."""
+    """Returns how many characters a kernel says that it has printed."""
     return int.from_bytes(output[:])
 
 

@@ -91,7 +91,7 @@ class SandboxedExecute(Patient, Execute):
     usual_seconds = Dict(
         help="What right work takes: seconds by the name of a cell, or by its source."
     ).tag(config=True)
-    shutdown_kernel = "immediate"  # nothing in there is worth a farewell
+    shutdown_kernel = "immediate"  # nothing in it needs a clean shutdown
     stopped = False
     examiner: Examiner | None = None
 

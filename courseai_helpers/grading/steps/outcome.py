@@ -11,9 +11,10 @@ from courseai_helpers.grading.examiner.kernel import is_test
 class KeepOutcome(NbGraderPreprocessor):
     """Takes from executed test cells what nbgrader would misread.
 
-    nbgrader gives no points for a cell with a line on stderr, be it a mere warning, and
-    reads a number that a cell puts out as partial credit. Our test cells say no by
-    raising, in no other way. This comes between the execution and the saving of scores.
+    nbgrader gives no points for a cell with a line on stderr, even if it is only a
+    warning, and reads a number that a cell puts out as partial credit. Our test cells
+    fail only by raising an exception. This comes between the execution and the saving
+    of scores.
     """
 
     def preprocess_cell(

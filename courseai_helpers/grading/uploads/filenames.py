@@ -1,4 +1,4 @@
-"""Reads from the names that LMSs give to submitted files whose they are.
+"""Reads the sender of a submitted file from the name that the LMS gave it.
 
 Source: Canvas's lib/content_zipper.rb and Moodle's mod/assign/classes/downloader.php.
 """

@@ -186,7 +186,7 @@ def make_positive_case(
 
 
 def silence_others(net: nn.Sequential, wanted: int) -> None:
-    """Makes every class but one blind to the image."""
+    """Makes the scores of all classes but one independent of the image."""
     with torch.no_grad():
         row = net.fc.weight[wanted].clone()
         net.fc.weight.zero_()[wanted] = row
@@ -203,7 +203,7 @@ def lead(net: nn.Sequential, image: torch.Tensor, wanted: int) -> None:
 def correlation(expected: np.ndarray, got: np.ndarray) -> float:
     """Pearson correlation of two heatmaps; 0 where `got` is flat or holds NaN.
 
-    Scale and offset do not matter to it: they have checks of their own.
+    Scale and offset do not matter here: other checks judge them.
     """
     if not np.isfinite(got).all() or np.ptp(got) < 1e-6:
         return 0.0
