@@ -124,7 +124,7 @@ class Lesson:
                     put_back(self.namespace, name, value)
 
     def lend_methods(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Wraps a student's function: it meets the methods of tensors as they are now.
+        """Wraps a student's function so that it meets the tensors' current methods.
 
         Students may add or replace some, and use what they made.
         """

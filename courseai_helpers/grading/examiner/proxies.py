@@ -2,9 +2,9 @@
 
 A test cell calls `grad_cam` as it would in a student's notebook; the stand-in of that
 name sends the arguments to the student's process and returns what comes back. The
-examiner believes nothing: a result is plain data of a known form, side effects are what
-the other side says of them, and its own networks and images stay as they are, whatever
-is said.
+examiner trusts nothing: a result is plain data of a known form, side effects are only
+what the other side reports, and its own networks and images are never changed by a
+reply.
 """
 
 import ast
@@ -56,19 +56,19 @@ HOOKS = {
 
 
 class NotAskedAgainError(Exception):
-    """A function has run out of time once, and nobody waits for it again."""
+    """A function has run out of time before, and is not called again."""
 
 
 @dataclass
 class Line:
-    """The line to the student's process.
+    """The connection to the student's process.
 
     Attributes:
         link: The socket.
         models: The names of the lesson's models, by identity: these are not sent.
         sent: The arguments that the other side has, with number and digest.
         given_up: The names of the functions that are not asked any more.
-        asked: The name of the one that is being asked.
+        asked: The name of the function that is being called.
     """
 
     link: socket.socket
@@ -150,7 +150,7 @@ def ask(
         What the call did, and the lines of the submission that raised, if one did.
 
     Raises:
-        TransportError: if there is no answer, or none that can be read.
+        TransportError: if there is no answer that can be read.
     """
     if name in line.given_up:
         raise NotAskedAgainError(

@@ -1,7 +1,7 @@
 """Keeps a student's kernel going, whatever a cell does to the process by accident.
 
-It runs in the student's kernel. It is there for their sake: code that wants to break
-its own kernel can, and loses its own points by that.
+It runs in the student's kernel and helps honest code. Code that wants to break its own
+kernel still can, and loses its own points.
 """
 
 import builtins
@@ -21,7 +21,7 @@ def steady() -> None:
 
 
 def make_repair() -> Callable[..., Any]:
-    """Makes the function that puts right what a cell has left unusable."""
+    """Makes the function that repairs what a cell has left unusable."""
     usual = dict(vars(builtins))
     depth = sys.getrecursionlimit()
     streams = {name: getattr(sys, name) for name in ("stdout", "stderr")}

@@ -1,7 +1,7 @@
 """The student's side: calls the student's functions when the examiner asks for it.
 
-It runs in the student's kernel, and student code can do with it what it likes. So
-nothing here is secret, and the other side believes nothing that it says: see
+It runs in the student's kernel, where student code can change it. So nothing here is
+secret, and the other side trusts nothing that it says: see
 `proxies.py` and docs/borders.md.
 """
 
@@ -41,7 +41,7 @@ OWN_FILES = {__file__, lesson_state.__file__, side_effects.__file__}
 
 
 def listen() -> None:
-    """Answers the examiner from now on, whenever no cell runs: called in a kernel."""
+    """Starts to answer the examiner whenever no cell runs: called in a kernel."""
     from IPython import get_ipython
 
     link = socket.socket(fileno=LINK)
@@ -66,7 +66,7 @@ def answer(link: socket.socket, lesson: Lesson, kept: dict[int, Any]) -> None:
         kept: The arguments of earlier questions, by number; used and added to.
 
     Raises:
-        TransportError: if nobody asks any more.
+        TransportError: if the examiner has closed the connection.
     """
     received = receive_message(link, trusted=True)
     question, message = build(Question, received.header), Message()

@@ -1,8 +1,7 @@
 """How long a cell may take: a few times what it takes in right work.
 
-A loop that does not end is found out by the seconds of the processor that it uses, as
-these are the same on a machine that is busy with other things. What only waits is ended
-by the clock.
+An endless loop is recognized by the CPU time that it uses, which is about the same on a
+busy machine. Code that only waits is ended by the clock.
 """
 
 import asyncio
@@ -15,13 +14,13 @@ from nbformat import NotebookNode
 
 from courseai_helpers.grading.sandbox.supervisor import TICKS
 
-BUSY = 6  # seconds by the clock for one of the processor
+BUSY = 6  # seconds of the clock for one of CPU time
 
 
 def measure_cpu(process: int | None) -> float:
-    """Returns how many seconds of the processor a process has used.
+    """Returns how many seconds of CPU time a process has used.
 
-    Without a process that can be looked at, time passes as on the clock.
+    If the process can't be looked at, the clock counts.
     """
     try:
         # The name, in parentheses, may hold anything.
@@ -32,7 +31,7 @@ def measure_cpu(process: int | None) -> float:
 
 
 class Patient:
-    """Makes a client of nbclient take its time limits for seconds of the processor.
+    """Makes a client of nbclient measure its time limits in CPU time.
 
     Attributes:
         read_cpu: Says how many seconds the student's kernel has used.

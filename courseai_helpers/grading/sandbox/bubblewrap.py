@@ -1,8 +1,8 @@
 """Builds the sandbox that a student's kernel runs in, with bubblewrap.
 
 Inside there is no network, no process from outside, no file but the system's (read
-only), this package and the submission. What is written goes to memory and is gone
-with the sandbox.
+only), this package and the submission. Files that are written are kept in memory, and
+vanish with the sandbox.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from courseai_helpers.grading.sandbox.mounts import (
 )
 
 STUDENT = 1000  # the student's user id inside a sandbox that root started
-NOBODY = 65534  # and who that is outside
+NOBODY = 65534  # and the user id that it maps to outside
 CLONE_NEWUSER = 0x10000000
 
 libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
@@ -162,12 +162,12 @@ def check(result: int) -> None:
 def build_sandbox(
     submission: Path | None, limits: Limits, *, examiner: bool = False
 ) -> Sandbox:
-    """Starts a sandbox, which is empty but for a process that waits.
+    """Starts a sandbox that holds nothing but a waiting process.
 
     Args:
         submission: A folder to show, read only, as /run/submission.
         limits: Of these, the size of the private folders is set here.
-        examiner: Whether what the hidden tests are made of is to be seen.
+        examiner: Whether to show what the hidden tests are made of.
 
     Raises:
         SandboxError: if bubblewrap fails.
@@ -211,7 +211,7 @@ def find_bubblewrap() -> str:
     namespaces by path.
 
     Raises:
-        SandboxError: if there is none, or none that is new enough.
+        SandboxError: if there is none that is new enough.
     """
     program = shutil.which("bwrap")
     if program and read_version(program) >= OLDEST_BUBBLEWRAP:
@@ -227,14 +227,14 @@ def find_bubblewrap() -> str:
 
 
 def read_version(program: str) -> tuple[int, ...]:
-    """Returns the version that a bubblewrap says it has; empty if it says none."""
+    """Returns the version that a bubblewrap reports, or an empty text."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
     found = re.match(r"bubblewrap (\d+(?:\.\d+)*)$", said.strip())
     return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def require_hidden(*paths: Path) -> None:
-    """Returns if student code can see neither these paths nor the lesson's source.
+    """Makes sure that student code can't see these paths or the lesson's source.
 
     Raises:
         SandboxError: if they lie in a folder that every sandbox shows.
@@ -288,10 +288,11 @@ def isolate_user(paths: list[Path]) -> tuple[list[str], list[int]]:
 
 
 def map_ids(kind: str, paths: list[Path]) -> str:
-    """Returns which ids inside stand for which outside, as Linux wants to have it.
+    """Returns the map of user or group ids inside to those outside, as Linux reads it.
 
-    Root builds the sandbox, nobody works in it. Whose folders are on the way is there
-    as well, since root passes through those of known users only.
+    Root builds the sandbox, and the user `nobody` works in it. The owners of the
+    folders above the paths are in the map as well: root may enter only folders of users
+    in the map.
 
     Args:
         kind: "uid" or "gid".

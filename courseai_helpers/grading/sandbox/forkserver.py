@@ -83,7 +83,7 @@ def freeze() -> None:
 
 
 def reap(*_: object) -> None:
-    """Waits for the keepers that have ended, so that their CPU time is accounted."""
+    """Reaps supervisors that have ended, so that their CPU time is counted."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

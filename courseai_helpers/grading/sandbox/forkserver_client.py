@@ -31,7 +31,7 @@ def request_kernel(
     """Asks for a kernel in a sandbox of its own.
 
     Args:
-        submission: The folder that the kernel is to see a copy of.
+        submission: The folder of which the kernel gets a copy.
         limits: What the kernel may use.
         key: The key that signs the messages to and from the kernel.
         link: A socket that leads to the kernel's counterpart.

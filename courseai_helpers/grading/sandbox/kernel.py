@@ -55,7 +55,7 @@ def run_kernel(options: list[str]) -> None:
     """Runs an IPython kernel like the one that `python -m ipykernel` starts."""
     from ipykernel.kernelapp import IPKernelApp
 
-    # The socket is for root, who in some containers may not override what modes say.
+    # The socket is for root, who in some containers is bound by file modes.
     os.umask(0)
     sys.argv = ["ipykernel", *options]
     sys.path[0:0] = [""]

@@ -1,8 +1,8 @@
-"""Decides what is to be seen in a sandbox: bubblewrap's options about files.
+"""Decides what a sandbox shows: bubblewrap's options about files.
 
-In bubblewrap a later mount hides what an earlier one has put at its place. So the
-private folders come first, then what is shown of this machine, wherever it lies, and
-last what hides a part of that.
+In bubblewrap a later mount hides an earlier one at the same place. So the
+private folders come first, then the parts of this machine that are shown, and last what
+hides some of those.
 """
 
 import site
@@ -28,7 +28,7 @@ SYSTEM = (
     "/etc/ld.so.cache",
     "/etc/localtime",
 )
-# Of an environment only its own parts: it may have been made in the course's folder.
+# Only an environment's own parts: the environment may lie in the course's folder.
 PARTS = ("bin", "etc", "include", "lib", "lib64", "pyvenv.cfg", "share", "ssl")
 
 
@@ -36,7 +36,7 @@ PARTS = ("bin", "etc", "include", "lib", "lib64", "pyvenv.cfg", "share", "ssl")
 def find_places() -> dict[Path, Path]:
     """Returns what is shown of this machine: real paths, by their names inside.
 
-    What is reached through a symbolic link is there by both of its names.
+    What a symbolic link leads to is shown under both names.
     """
     prefixes = (sys.prefix, sys.base_prefix)
     wanted = [PACKAGE, *(Path(p, part) for p in prefixes for part in PARTS)]
@@ -59,18 +59,18 @@ def find_exposed(*paths: Path) -> Path | None:
 
 
 def show_files(submission: Path | None, disk: int, *, examiner: bool) -> list[str]:
-    """Returns bubblewrap's options about what is to be seen in a sandbox.
+    """Returns bubblewrap's options about the files that a sandbox shows.
 
     Args:
         submission: A folder to show, read only, as SUBMISSION.
         disk: Bytes in each of the folders that can be written.
-        examiner: Whether what the hidden tests are made of is to be seen.
+        examiner: Whether to show what the hidden tests are made of.
     """
     options = [*make_private_folders(disk), *show_machine(), *hide_answers(examiner)]
     if submission is not None:
         options += ["--ro-bind", str(submission), SUBMISSION]
         for notebook in submission.rglob("*.ipynb"):
-            # It holds the hidden tests by now.
+            # Autograding has put the hidden tests into it.
             name = notebook.relative_to(submission)
             options += ["--ro-bind", "/dev/null", f"{SUBMISSION}/{name}"]
     # bubblewrap's /dev is in memory and without a limit; so is its root.

@@ -1,4 +1,4 @@
-"""Moves the calling process into a sandbox and gives up what it must not keep."""
+"""Moves the calling process into a sandbox and drops its privileges."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ KEYCTL, KEYCTL_JOIN_SESSION_KEYRING = 250 if os.uname().machine == "x86_64" else
 
 
 def join_sandbox(first_handle: int) -> None:
-    """Moves this process into a sandbox; its next child is inside altogether.
+    """Moves this process into a sandbox; its next child is completely inside.
 
     Args:
         first_handle: A pidfd of the first process in the sandbox.
@@ -50,7 +50,7 @@ def keep_only_standard_streams(link: int | None) -> None:
 def drop_rights() -> None:
     """Becomes the student, without capabilities and with no way to gain any."""
     # A login's keyring holds tickets and passwords, and would be inherited.
-    libc.syscall(KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)  # may not be allowed at all
+    libc.syscall(KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)  # may be forbidden
     for capability in range(64):
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # fails past the last one
     if os.geteuid() == 0:
@@ -66,7 +66,7 @@ def drop_rights() -> None:
 
 def set_limits(limits: Limits) -> None:
     """Sets the limits that the system enforces by itself, process by process."""
-    # Should memory run out all the same, this process goes first.
+    # If memory runs out all the same, this process is killed first.
     Path("/proc/self/oom_score_adj").write_text("1000")
     used = next(
         int(line.split()[1]) * 1024
@@ -76,7 +76,7 @@ def set_limits(limits: Limits) -> None:
     for kind, limit in (
         (resource.RLIMIT_DATA, used + limits.memory),
         (resource.RLIMIT_NPROC, limits.processes),
-        # The supervisor, who counts all processes, comes first and can say why.
+        # The supervisor counts all processes, acts first and can say why.
         (resource.RLIMIT_CPU, limits.cpu_seconds + 10),
         (resource.RLIMIT_FSIZE, limits.file_size),
         (resource.RLIMIT_NOFILE, 1024),
@@ -97,7 +97,7 @@ def enter_work_folder() -> None:
         )
     for path in (work, *(work / name for name in names)):
         if path.exists() and not path.is_symlink():
-            path.chmod(0o777)  # whoever copied it, it is the student's now
+            path.chmod(0o777)  # whoever owned the original
     os.chdir(work)
 
 

@@ -30,7 +30,7 @@ MAX_WAITING = 100  # messages that wait for the grader
 class SandboxedKernelManager(AsyncKernelManager):
     """Starts the one kind of kernel that student code runs in.
 
-    A submission names the kernel it wants; whatever it says, it is this one.
+    A submission names the kernel that it wants; it always gets this one.
 
     Attributes:
         link: What leads to another kernel, that of the student or of the examiner.

@@ -1,4 +1,4 @@
-"""Keeps one kernel: builds its sandbox, forks it, watches it, reports its end."""
+"""Supervises one kernel: builds its sandbox, forks it, watches it, reports its end."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Finds out whether student code can be run here: a kernel in a sandbox says hello."""
+"""Finds out whether student code can be run here, by a kernel that says hello."""
 
 import os
 import sys
@@ -16,14 +16,14 @@ from courseai_helpers.grading.sandbox.bubblewrap import (
 from courseai_helpers.grading.sandbox.mounts import PACKAGE
 from courseai_helpers.grading.sandbox.provisioner import SandboxedKernelManager
 
-SECONDS = 120  # for a kernel to say hello, on a machine that has much else to do
+SECONDS = 120  # seconds for a kernel to say hello on a busy machine
 # The module is in memory already, and a kernel will want files that are not.
 HELLO = "import torch; open(torch.__file__).close(); del torch"
 
 
 @cache
 def require_sandbox() -> None:
-    """Returns if student code can be run in sandboxes on this machine.
+    """Makes sure that student code can be run in sandboxes on this machine.
 
     Raises:
         SandboxError: if not.
@@ -67,7 +67,7 @@ async def greet(client: AsyncKernelClient) -> None:
 
 
 def advise_about_environment() -> str:
-    """Says what keeps kernels from using an environment that can be used outside."""
+    """Says why kernels can't use an environment that works outside."""
     if os.geteuid() != 0:
         return "install the course into a new environment"
     places = f"{sys.prefix} {sys.base_prefix} {PACKAGE}"

@@ -44,7 +44,7 @@ SAID_PLAINLY = (Cause.TIME_OUT, Cause.KILLED)
 LEAST_CELLS = 12  # with the least time limit each, a submission may have
 GRACE = 5.0  # seconds for a kernel to end whose link is broken
 LABORATORY = "courseai_helpers.explain"  # see sandbox/rehearsal.py
-# What we have the student's kernel run: at its start, around a setup cell, and before
+# Code of ours for the student's kernel: at its start, around a setup cell, and before
 # the first test cell.
 EXAMINER = "courseai_helpers.grading.examiner"
 STEADY = f"from {EXAMINER} import stabilize as _; _.steady(); del _"
@@ -58,7 +58,7 @@ LISTEN = f"from {EXAMINER} import student_side as _; _.listen(); del _"
 
 
 class StoppedError(Exception):
-    """Says that an execution was ended because nobody wants its result any more."""
+    """Says that an execution was stopped because its result is no longer wanted."""
 
 
 class SandboxedExecute(Patient, Execute):
@@ -150,7 +150,7 @@ class SandboxedExecute(Patient, Execute):
         return examiner
 
     def read_cpu(self) -> float:
-        """Returns how many seconds of the processor the student's kernel has used."""
+        """Returns how many seconds of CPU time the student's kernel has used."""
         return measure_cpu(getattr(self.km.provisioner, "pid", None))
 
     def find_limit(self, cell: NotebookNode) -> float:
@@ -173,8 +173,8 @@ class SandboxedExecute(Patient, Execute):
     def tell(self, code: str) -> None:
         """Has the student's kernel run code of ours; if it has ended, a cell will tell.
 
-        What a cell did to the process must not matter, so there are no names in it that
-        a student may have given to something else.
+        It must work whatever a cell did to the process, so it uses no names that a
+        student may have given to something else.
         """
         with contextlib.suppress(DeadKernelError, *UNREADABLE):
             self.wait_for_reply(self.kc.execute(code, silent=True, store_history=False))
@@ -198,7 +198,7 @@ class SandboxedExecute(Patient, Execute):
         self.connected = True
 
     def require_sandbox(self) -> None:
-        """Says plainly why nothing is run; nbgrader itself shows a traceback only."""
+        """Says plainly why nothing is run; nbgrader itself shows only a traceback."""
         try:
             require_sandbox()
         except SandboxError as error:
@@ -254,8 +254,8 @@ class SandboxedExecute(Patient, Execute):
     def require_kernel(self, resources: dict) -> None:
         """Makes sure that there is a kernel, ready for the next cell.
 
-        A cell can end its kernel after its reply. It is not run again then, and the
-        next cell is not to blame.
+        A cell can end its kernel after its reply. Such a cell is not run again, and the
+        next cell does not fail for it.
         """
         self.prepare_kernel()
         while run_sync(self.has_gone)() and self.blame_last():
@@ -268,11 +268,11 @@ class SandboxedExecute(Patient, Execute):
         except DeadKernelError:
             return True
         except UNREADABLE:
-            pass  # whatever it says, it is there
+            pass  # any reply shows that the kernel is there
         return False
 
     def blame_last(self) -> bool:
-        """Makes a failed cell of the last one that seemed to have worked.
+        """Marks the last cell that seemed to have worked as failed.
 
         Returns:
             Whether there is such a cell.
@@ -306,10 +306,10 @@ class SandboxedExecute(Patient, Execute):
             self.replace_kernel(resources)
 
     def stop_function(self) -> bool:
-        """Stops the student's function that took too long, and asks no more for it.
+        """Stops the student's function that took too long, and does not call it again.
 
         Returns:
-            Whether the student's kernel can be used on.
+            Whether the student's kernel can still be used.
         """
         run_sync(self.km.interrupt_kernel)()
         free = run_sync(self.responds)()
@@ -362,7 +362,7 @@ class SandboxedExecute(Patient, Execute):
         return not alive()
 
     def note(self, cell: NotebookNode) -> None:
-        """Notes how a cell ended whose kernel lives on."""
+        """Notes how a cell ended whose kernel is still alive."""
         clean_cell(cell)
         errors = [output for output in cell.outputs if output.output_type == "error"]
         if self.output_bytes > self.output_limit:
@@ -386,7 +386,7 @@ class SandboxedExecute(Patient, Execute):
         cell.outputs = [*kept, new_output("error", **error)]
 
     def find_out(self, error: Exception) -> Failure:
-        """Finds out why the kernel is of no use any more."""
+        """Finds out why the kernel can no longer be used."""
         if isinstance(error, CellTimeoutError):
             return Failure(Cause.TIME_OUT, OVERRUN)
         if self.sandbox:
@@ -413,12 +413,12 @@ class SandboxedExecute(Patient, Execute):
                 timed = NotebookNode(source=source, metadata={"nbgrader": marks})
                 self.wait_for_reply(self.kc.execute(source), timed)
             except (DeadKernelError, CellTimeoutError, *UNREADABLE):
-                del self.done[place]  # what worked once does not work any more
+                del self.done[place]  # a cell that worked before fails now
                 return self.replace_kernel(resources)
         return None
 
     def on_comm_open_jupyter_widget(self, msg):
-        """Does without nbclient's stand-in for Output widgets.
+        """Avoids nbclient's stand-in for Output widgets.
 
         It needs the state of all widgets, which we don't store. What goes to such a
         widget is put out by the cell instead, where it can be read as well.
@@ -471,7 +471,7 @@ def name_time(cell: NotebookNode) -> str:
 
 
 def is_needed(cell: NotebookNode) -> bool:
-    """Tells whether points depend on a cell, however long the others took."""
+    """Tells whether points depend on a cell, whatever time the others took."""
     return is_test(cell) or is_setup(cell) or is_solution(cell)
 
 

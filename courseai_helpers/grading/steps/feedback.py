@@ -58,7 +58,7 @@ class FeedbackExporter(Exporter):
 
 
 def find_waiting(grades: dict[str, Any]) -> set[str]:
-    """Returns the names of the cells that a person has still to read.
+    """Returns the names of the cells that a person still has to read.
 
     Args:
         grades: What nbgrader says of the submission, in nbconvert's resources.
@@ -86,7 +86,7 @@ def list_exercises(
 ) -> list[dict[str, Any]]:
     """Lists the exercises with the answer, the properties and the points of each.
 
-    What waits for a person has no points yet, and counts for none.
+    An answer that waits for a person has no points yet, and is not counted.
     """
     exercises: list[dict[str, Any]] = []
     for cell in nb.cells:
@@ -114,7 +114,7 @@ def list_exercises(
 
 
 def list_missing(nb: NotebookNode) -> list[str]:
-    """Lists what the student's own cells import and could not have, each once."""
+    """Lists the packages that the student's own cells import and that are missing."""
     messages = [
         clean(errors[-1].evalue)
         for cell in nb.cells
@@ -130,7 +130,7 @@ def find_errors(cell: NotebookNode) -> list[NotebookNode]:
 
 
 def clean(text: str) -> str:
-    """Returns a message without colors, and no longer than somebody reads."""
+    """Returns a message without colors, shortened to a readable length."""
     text = strip_ansi(str(text)).strip()
     return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
 

@@ -1,19 +1,19 @@
-"""Cleans what a student's kernel sends: its messages may be forged, or be none."""
+"""Cleans what a student's kernel sends: its messages may be forged or malformed."""
 
 import json
 
 from nbformat import NotebookNode, ValidationError, from_dict, validate
 from nbformat.v4 import new_output
 
-# What those who read a message raise that is not what it should be: the signature, the
-# JSON or a part is wrong. Whoever can make its kernel send it, does it on purpose.
+# What reading a malformed message raises: the signature, the JSON or a part is wrong. A
+# kernel sends such a message only if its code does so on purpose.
 UNREADABLE = (
     ValueError, TypeError, LookupError, AttributeError, RecursionError, ValidationError
 )  # fmt: skip
 
 
 def clean_cell(cell: NotebookNode) -> None:
-    """Leaves a cell no output but those that a file can hold."""
+    """Removes the outputs that a file can't hold."""
     if cell.cell_type != "code":
         return
     cleaned = [clean_output(output) for output in cell.outputs]

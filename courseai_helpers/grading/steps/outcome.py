@@ -1,4 +1,4 @@
-"""Lets the outcome of a test cell decide about its points, and nothing else."""
+"""Makes the outcome of a test cell alone decide about its points."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from courseai_helpers.grading.examiner.kernel import is_test
 
 
 class KeepOutcome(NbGraderPreprocessor):
-    """Takes from executed test cells what nbgrader would misread.
+    """Removes from executed test cells what nbgrader would misread.
 
     nbgrader gives no points for a cell with a line on stderr, even if it is only a
     warning, and reads a number that a cell puts out as partial credit. Our test cells

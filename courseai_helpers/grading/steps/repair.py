@@ -36,7 +36,7 @@ class RepairSubmission(NbGraderPreprocessor):
         """Repairs the notebook in place and leaves an audit note if it had to.
 
         Raises:
-            SubmissionError: if what its student is called must not be shown.
+            SubmissionError: if the student's name must not be shown.
         """
         names = resources["nbgrader"]
         with Gradebook(names["db_url"]) as gradebook:
@@ -53,13 +53,13 @@ class RepairSubmission(NbGraderPreprocessor):
 
 
 def refuse_odd_names(gradebook: Gradebook, student: str) -> None:
-    """Looks at what a student is called, before that is shown on a page.
+    """Checks a student's id and name before they are shown on a page.
 
-    `nbgrader autograde` has entered the id by now; it is taken out, if nothing but that
-    is known of it.
+    `nbgrader autograde` has entered the id by now; it is removed again if the gradebook
+    knows nothing else of it.
 
     Raises:
-        SubmissionError: if it could act there.
+        SubmissionError: if one of them could act there.
     """
     if reason := explain_bad_id(student):
         if not any(
@@ -189,7 +189,7 @@ def arrange(
         if places.get(name) in staying:
             before[places[name]], waiting = waiting, []
     gone = surplus.union(places.values())
-    # Where an answer was, it may be needed, too: there may be more than one in a cell.
+    # The old place of an answer may be needed, too: a cell may hold more than one.
     moved = {
         place
         for name, place in places.items()
@@ -268,7 +268,7 @@ def join_texts(cells: list[NotebookNode]) -> None:
 def restore(
     original: Original, cell: NotebookNode | None
 ) -> tuple[NotebookNode, list[str]]:
-    """Returns the cell as it has to be, and says what was wrong with it."""
+    """Returns the cell as it should be, and says what was wrong with it."""
     notes = []
     if cell is None:
         notes.append(f"{original.name} was missing.")

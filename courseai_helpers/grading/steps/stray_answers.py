@@ -1,8 +1,8 @@
-"""Finds written answers that stand beside the cell that was meant for them.
+"""Finds written answers outside the cell that was meant for them.
 
-nbgrader gives no points for a written answer whose cell was left as it was, and shows
-it to nobody. Where a student has cells of their own between it and the next heading,
-the cell gets a note instead, so that a person reads what is there.
+nbgrader gives no points for a written answer whose cell was not changed, and does not
+show it to graders. Where a student has cells of their own between it and the next
+heading, the cell gets a note instead, so that a person reads what is there.
 """
 
 from nbformat import NotebookNode
@@ -98,7 +98,7 @@ def find_own_cells(
 
 
 def find_place(nb: NotebookNode, handout: Handout, name: str) -> int:
-    """Returns where a cell that is missing was: behind the last that came before it."""
+    """Returns the place of a missing cell: after the last of those before it."""
     order = [entry for entry, _ in handout.outline]
     for before, text in reversed(handout.outline[: order.index(name)]):
         for index in range(len(nb.cells) - 1, -1, -1):
@@ -110,7 +110,7 @@ def find_place(nb: NotebookNode, handout: Handout, name: str) -> int:
 
 
 def is_marked(cell: NotebookNode, handout: Handout) -> bool:
-    """Tells whether a cell is one that nbgrader knows."""
+    """Tells whether nbgrader knows a cell."""
     return any(is_copy(cell, name) for name in handout.originals)
 
 
