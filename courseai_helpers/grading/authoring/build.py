@@ -1,4 +1,4 @@
-"""Keeps release/ and solutions/ true to source/, through plain nbgrader commands."""
+"""Generates release/ and solutions/ from source/ with plain nbgrader commands."""
 
 import base64
 import re
@@ -60,7 +60,7 @@ def generate(course: Path, assignment: str, work: Path) -> None:
 
 
 def build(course: Path) -> None:
-    """Writes release/ and solutions/ anew, both or neither.
+    """Rewrites release/ and solutions/, both or neither.
 
     Raises:
         CourseError: if a notebook can't be generated; nothing is changed then.

@@ -40,8 +40,8 @@ MISTAKEN = {
 def run_demonstration(course: Path) -> None:
     """Makes, grades and reports three submissions under demo/.
 
-    Everything is made anew: nothing is read from or written to the gradebook and the
-    submissions of the course itself.
+    Everything is made from scratch: the course's own gradebook and submissions are
+    neither read nor written.
 
     Raises:
         CourseError: if this is not a course directory, or nbgrader fails.
@@ -71,11 +71,11 @@ def run_demonstration(course: Path) -> None:
 def choose_sandbox() -> tuple[list[str], str]:
     """Looks for a sandbox.
 
-    The submissions are our own, so that they may run without one: the demonstration
+    The submissions are our own, so they may run without one, and the demonstration
     works everywhere.
 
     Returns:
-        nbgrader's options, and what the reader has to know; both empty with a sandbox.
+        nbgrader's options, and what the reader should know; both empty with a sandbox.
     """
     try:
         require_sandbox()

@@ -80,7 +80,7 @@ def run_nbgrader(course: Path, *arguments: str) -> str:
 
 
 def copy_source(course: Path, assignment: str, destination: Path) -> None:
-    """Starts a course directory of its own with one assignment and the settings."""
+    """Makes a course directory with one assignment and the settings."""
     destination.mkdir(parents=True, exist_ok=True)
     shutil.copy(course / "nbgrader_config.py", destination)
     source = Path("source") / assignment

@@ -1,7 +1,7 @@
 """Runs nbgrader's autograding in three steps: sanitize, execute, record.
 
 The first and the last, which are here, use the gradebook and happen where it is; the
-one between needs nothing but the submission, and can happen anywhere.
+step between needs only the submission, and can happen anywhere.
 """
 
 import os
@@ -37,7 +37,7 @@ from courseai_helpers.grading.submissions.notebook import (
 STEP = ".grading"  # the folder where a graded submission waits for its place
 
 
-# The steps without which nothing is graded, and what would happen then.
+# The steps that grading can't do without, and what would happen without them.
 REQUIRED = {
     SandboxedExecute: "student code would run without a sandbox",
     HarmlessNotebook: "student code would run in the browser of who looks at it",
@@ -45,7 +45,7 @@ REQUIRED = {
 
 
 class LenientCourseDirectory(CourseDirectory):
-    """Takes a file without a time in it for no time; it is a student's."""
+    """Treats a file without a time in it as missing: students write it."""
 
     def get_existing_timestamp(self, dest_path: str) -> datetime | None:
         """Returns when a submission was handed in, None if that is not known."""
@@ -155,7 +155,7 @@ class StagedAutograde(Autograde):
             return [notebook.name for notebook in assignment.notebooks]
 
     def open_gradebook(self) -> Gradebook:
-        """Opens the gradebook with nbgrader's own class."""
+        """Opens the gradebook with nbgrader's class."""
         return Gradebook(self.coursedir.db_url, self.coursedir.course_id)
 
     def collect_files(self, folder: Path) -> dict[str, bytes]:
@@ -172,7 +172,7 @@ class StagedAutograde(Autograde):
         theirs = self.exclude_overwriting.get(self.assignment, [])
         for path in find_all_files(source, [*ignored, "*.ipynb"]):
             if (name := os.path.relpath(path, source)) not in theirs:
-                paths[name] = Path(path)  # the instructor's win
+                paths[name] = Path(path)  # the instructor's files win
         try:
             return {name: path.read_bytes() for name, path in paths.items()}
         except OSError as error:
@@ -229,7 +229,7 @@ class StagedAutograde(Autograde):
 
 
 def may_exist(folder: str, below: str) -> bool:
-    """Tells whether a student's folder has a submission, or does not let one look.
+    """Tells whether a student's folder has a submission, or can't be searched for one.
 
     Args:
         folder: The student's folder.
@@ -239,6 +239,6 @@ def may_exist(folder: str, below: str) -> bool:
         os.lstat(folder + below)
     except (FileNotFoundError, NotADirectoryError):
         return os.path.islink(folder) and not os.path.exists(folder)
-    except OSError:  # without the right to look, or in a network that is gone
+    except OSError:  # no right to look, or a network that is gone
         return True
     return True

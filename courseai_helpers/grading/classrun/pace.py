@@ -1,4 +1,4 @@
-"""Measures what right work takes, so that a class does not wait for loops for long."""
+"""Measures how long right work takes, to set limits for a class by it."""
 
 import logging
 from pathlib import Path
@@ -39,7 +39,7 @@ class Measurement(Executions):
 
 
 def make_reference(converter: StagedAutograde) -> Submission | None:
-    """Returns the authored notebooks, solved as they are, as if they were handed in.
+    """Returns the authored notebooks with their solutions, as a submission.
 
     None if they are not on this machine: the usual limits hold then.
     """
@@ -56,7 +56,7 @@ def make_reference(converter: StagedAutograde) -> Submission | None:
 
 
 def measure_pace(reference: Submission) -> dict[str, float]:
-    """Returns what each cell takes, unless the tests reject the authored solutions."""
+    """Returns how long each cell takes, if the tests accept the authored solutions."""
     measurement = Measurement()
     for notebook in measurement.execute(reference).values():
         tests = {cell.id for cell in notebook.cells if is_test(cell)}

@@ -1,4 +1,4 @@
-"""Shows how far a run is."""
+"""Shows the progress of a run."""
 
 from datetime import timedelta
 

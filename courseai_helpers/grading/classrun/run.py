@@ -66,7 +66,7 @@ class Outcome:
     log: Path | None = None  # where the run's log is, if anything was to be logged
 
     def describe(self) -> str:
-        """Says in some lines what was done and what was not, and why."""
+        """Says in a few lines what was done, what was not, and why."""
         lines = [f"{len(self.graded)} graded, {len(self.skipped)} graded before."]
         for student, notes in self.notes.items():
             lines.append(f"{student}: {shorten(quote(' '.join(notes)))}")
@@ -127,7 +127,7 @@ def grade_class(
         assignment: The assignment's name.
         jobs: How many submissions to execute at the same time on this machine.
         scheduler: The address of a Dask scheduler whose workers do that instead.
-        force: Whether to grade anew what is graded and has not changed.
+        force: Whether to grade again what has not changed.
         sandbox: Whether to isolate student code; otherwise it runs with our rights.
         insecure: Whether a scheduler may be one that anybody can connect to.
         verbose: Whether to print the log as well.
@@ -201,9 +201,9 @@ def choose(run: ClassRun, force: bool) -> dict[str, str]:
 
 
 def find_odd_names(run: ClassRun, students: Iterable[str]) -> dict[str, str]:
-    """Returns the students who can't be graded for what they are called, with reasons.
+    """Returns the students whose names keep them from being graded, with reasons.
 
-    It is not kept: whoever corrects a name wants the submission graded then.
+    This is not recorded, so that a submission is graded once the name is corrected.
     """
     with run.converter.open_gradebook() as gradebook:
         reasons = {
@@ -214,7 +214,7 @@ def find_odd_names(run: ClassRun, students: Iterable[str]) -> dict[str, str]:
 
 
 def find_doubled_names(run: ClassRun, students: Iterable[str]) -> dict[str, list[str]]:
-    """Returns notes on students whose id another one has, but for the letters' case."""
+    """Returns notes on students whose ids differ from another's in case only."""
     with run.converter.open_gradebook() as gradebook:
         known = {student.id for student in gradebook.students}
     return {
@@ -268,7 +268,7 @@ def configure(run: ClassRun, submission: Submission) -> Submission:
 
 
 def find_pace(run: ClassRun) -> None:
-    """Measures what right work takes; the class is graded with that in mind."""
+    """Measures how long right work takes, for the class's time limits."""
     settings = run.converter.config.SandboxedExecute
     try:
         if settings.sandbox:

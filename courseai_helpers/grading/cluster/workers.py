@@ -83,7 +83,7 @@ def open_workers(
 def open_threads(jobs: int) -> Iterator[Workers]:
     """Opens threads of this process, which share the one that forks kernels.
 
-    They mostly wait for kernels. If an exception passes, all executions are stopped.
+    They mostly wait for kernels. If an exception is raised, all executions are stopped.
     """
     executions = Executions()
     with ThreadPoolExecutor(jobs) as pool:

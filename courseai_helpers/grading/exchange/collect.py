@@ -1,4 +1,4 @@
-"""`nbgrader collect`, for an exchange in which students may be up to something."""
+"""`nbgrader collect`, for an exchange in which students may try to cheat."""
 
 import contextlib
 import fnmatch
@@ -47,7 +47,7 @@ class ExchangeCollect(default.ExchangeCollect):
 
     @contextlib.contextmanager
     def open_inbound(self) -> Iterator[int]:
-        """Opens the folder that students write to, and no other in its place."""
+        """Opens the folder that students write to, and follows no link to it."""
         course = self.coursedir.course_id
         self.inbound_path = os.path.join(self.root, course, "inbound")
         with contextlib.ExitStack() as opened:
@@ -68,7 +68,7 @@ class ExchangeCollect(default.ExchangeCollect):
                 return None
 
     def list_records(self, inbound: int) -> dict[str, list[dict[str, Any]]]:
-        """Returns the submissions that are by whom they say they are, by student."""
+        """Returns, by student, the submissions whose owner is the student they name."""
         wanted = self.coursedir.student_id or "*"
         records = defaultdict(list)
         for name in sorted(os.listdir(inbound)):
@@ -89,7 +89,7 @@ class ExchangeCollect(default.ExchangeCollect):
         """Opens a submission's folder.
 
         Raises:
-            RefusedError: if it is another's than the student's that it names.
+            RefusedError: if its owner is not the student that it names.
         """
         with open_folder(record["filename"], inbound) as folder:
             owner = name_user(os.fstat(folder).st_uid)

@@ -1,4 +1,4 @@
-"""`nbgrader list --inbound`, which looks into no folder of a student's."""
+"""`nbgrader list --inbound`, without looking into students' folders."""
 
 import os
 import re
@@ -13,8 +13,8 @@ NAME = re.compile(r"[^+]+\+[^+]+\+[^+]+(\+[^+]*)?")
 class ExchangeList(default.ExchangeList):
     """Lists what students have handed in by the names of the folders alone.
 
-    nbgrader opens notebooks there: one that is a pipe would keep it for ever, and a
-    name with a line break in it stops it.
+    nbgrader opens notebooks there: a pipe in place of one would block it for ever, and
+    a name with a line break stops it.
     """
 
     assignments: list[str]

@@ -1,4 +1,4 @@
-"""`nbgrader release_assignment` and `release_feedback`, into folders of one's own."""
+"""Releases assignments and feedback into folders that the instructor owns."""
 
 import os
 import stat
@@ -14,17 +14,17 @@ class OwnFolders:
     fail: Callable[[str], NoReturn]  # nbgrader's, in the other class
 
     def ensure_directory(self, path: str, mode: int) -> None:
-        """Makes a folder, or makes sure that it is ours and no link to another one."""
+        """Makes a folder, or makes sure that it is ours and not a link."""
         if os.path.islink(path):
             self.fail(f"{path} is a link that somebody has put there. Remove it.")
         super().ensure_directory(path, mode)  # type: ignore[misc]
 
 
 class ExchangeReleaseAssignment(OwnFolders, default.ExchangeReleaseAssignment):
-    """Releases into folders of the instructor's own."""
+    """Releases into folders that the instructor owns."""
 
     def ensure_root(self) -> None:
-        """Makes sure that students can't rename what is others' in the exchange."""
+        """Makes sure that students can't rename others' files in the exchange."""
         super().ensure_root()
         found = os.stat(self.root)
         if found.st_uid == os.geteuid() and not self.coursedir.groupshared:
@@ -32,7 +32,7 @@ class ExchangeReleaseAssignment(OwnFolders, default.ExchangeReleaseAssignment):
 
 
 class ExchangeReleaseFeedback(OwnFolders, default.ExchangeReleaseFeedback):
-    """Releases feedback into folders of the instructor's own."""
+    """Releases feedback into folders that the instructor owns."""
 
     def init_dest(self) -> None:
         """Looks at the course's folder before the one in it."""

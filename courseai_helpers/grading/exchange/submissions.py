@@ -1,4 +1,4 @@
-"""Reads what the name of a submission's folder says, and whose it is."""
+"""Reads the name and the owner of a submission's folder."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ def read_record(name: str, student: str, rest: str) -> dict[str, Any]:
         rest: What stands behind it: the time, mostly with random letters.
 
     Raises:
-        RefusedError: if that is no student's id, or no time of the past.
+        RefusedError: if it has no valid student id, or no time in the past.
     """
     if not STUDENT.fullmatch(student):
         raise RefusedError("It names nobody who could be a student.")
@@ -42,10 +42,10 @@ def read_record(name: str, student: str, rest: str) -> dict[str, Any]:
 
 
 def write_identity(folder: Path, timestamp: datetime) -> None:
-    """Writes what nbgrader reads later on and stumbles over if a student changed it.
+    """Rewrites files that nbgrader reads later, and that a student may have damaged.
 
-    Without a secret that can be read, feedback would be released to nobody: nbgrader
-    stops at the first submission that has none.
+    nbgrader stops releasing feedback, for everybody, at the first submission without a
+    readable secret.
     """
     for name in ("timestamp.txt", "submission_secret.txt"):
         if (folder / name).is_dir():
@@ -58,7 +58,7 @@ def write_identity(folder: Path, timestamp: datetime) -> None:
 
 def name_user(number: int) -> str:
     """Returns the name of a user of this machine."""
-    import pwd  # there is none on Windows, where nbgrader has no exchange
+    import pwd  # not on Windows, where nbgrader has no exchange
 
     try:
         return pwd.getpwuid(number).pw_name
@@ -67,7 +67,7 @@ def name_user(number: int) -> str:
 
 
 def find_owner(name: str, inbound: int) -> str:
-    """Returns who owns an entry of a folder, be it a link."""
+    """Returns who owns an entry of a folder; links are not followed."""
     try:
         return name_user(os.stat(name, dir_fd=inbound, follow_symlinks=False).st_uid)
     except OSError:  # it is gone

@@ -1,6 +1,6 @@
 """Keeps markup and commands for terminals out of the gradebook.
 
-nbgrader's pages show the names and ids of students as they are, as a part of the page.
+nbgrader puts the names and ids of students into its pages without escaping them.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def explain_bad_id(student: str) -> str:
 
 
 def explain_bad_name(gradebook: Gradebook, student: str) -> str:
-    """Says which name in the gradebook would be a part of nbgrader's pages, if any."""
+    """Says which name in the gradebook is not safe on nbgrader's pages, if any."""
     try:
         found = gradebook.find_student(student)
     except MissingEntry:
@@ -43,7 +43,7 @@ def explain_bad_name(gradebook: Gradebook, student: str) -> str:
 
 
 def find_alike(students: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Returns which of these students has an id that another one has in other case."""
+    """Returns students whose ids differ from others' in case only, with those ids."""
     ids: dict[str, set[str]] = {}
     for other in known:
         ids.setdefault(other.casefold(), set()).add(other)
@@ -52,6 +52,6 @@ def find_alike(students: Iterable[str], known: Iterable[str]) -> dict[str, str]:
 
 
 def escape_name(name: str) -> str:
-    """Returns a name as it may get into the gradebook: it looks the same, nearly."""
+    """Returns a name made safe for the gradebook; it looks nearly the same."""
     plain = "".join(c for c in name if not is_command(c))
     return plain.replace("<", "‹").replace(">", "›")

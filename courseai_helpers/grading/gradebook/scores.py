@@ -15,7 +15,7 @@ class Score(NamedTuple):
         cell: the cell's `grade_id`.
         points: points so far, extra credit included.
         possible: points at most, extra credit not counted.
-        waiting: whether an instructor has still to give points.
+        waiting: whether an instructor still has to give points.
     """
 
     student: str

@@ -98,13 +98,13 @@ def find_assignment(gradebook: Gradebook, assignment: str) -> Assignment:
 
 
 def has_gradebook(application: NbGrader) -> bool:
-    """Tells whether there is a gradebook, which is not made by looking."""
+    """Tells whether there is a gradebook, without creating one."""
     url = make_url(application.coursedir.db_url)
     return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 
 
 def require_gradebook(application: NbGrader) -> None:
-    """Returns if there is a gradebook.
+    """Makes sure that there is a gradebook.
 
     Raises:
         CourseError: if not.
@@ -118,7 +118,7 @@ def require_gradebook(application: NbGrader) -> None:
 
 @contextlib.contextmanager
 def explain_database(application: NbGrader) -> Iterator[None]:
-    """Turns what a database may say into a paragraph with the next step."""
+    """Turns a database's error into a paragraph with the next step."""
     try:
         yield
     except DBAPIError as error:

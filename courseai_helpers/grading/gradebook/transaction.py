@@ -1,6 +1,6 @@
-"""Lets everything that nbgrader does to a gradebook be one transaction.
+"""Makes all that nbgrader does to a gradebook one transaction.
 
-nbgrader opens the gradebook anew in every step and commits after every change. Through
+nbgrader reopens the gradebook in every step and commits after every change. Through
 a URL that names the plugin below, all of these share one connection, and nothing is
 committed until the end.
 """
@@ -35,7 +35,7 @@ class SharedConnection(CreateEnginePlugin):
         return url.difference_update_query(["plugin"])
 
     def engine_created(self, engine: Engine) -> None:
-        """Leaves it to `open_transaction` to end the transaction."""
+        """Leaves ending the transaction to `open_transaction`."""
         for action in ("do_commit", "do_rollback", "do_close", "do_terminate"):
             setattr(engine.dialect, action, lambda connection: None)
 
@@ -47,7 +47,7 @@ sqlalchemy.dialects.plugins.register(PLUGIN, __name__, SharedConnection.__name__
 def open_transaction(engine: sqlalchemy.Engine) -> Iterator[str]:
     """Opens a transaction for code that opens the gradebook by its URL.
 
-    Everything is committed in the end, or nothing if an exception passes.
+    Everything is committed at the end, or nothing if an exception is raised.
 
     Yields:
         The URL to open the gradebook with.

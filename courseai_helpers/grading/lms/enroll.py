@@ -99,7 +99,7 @@ def import_roster(
 def read_students(application: NbGrader) -> Known:
     """Returns what the gradebook knows of its students, by their ids.
 
-    A gradebook that is not there yet has none, and is not made by looking.
+    A gradebook that does not exist yet has none, and is not created.
     """
     if not has_gradebook(application):
         return {}
@@ -144,10 +144,10 @@ def make_plan(roster: Roster, known: Known) -> Plan:
 
 
 def find_student(person: Person, form: str, known: Known, plan: Plan) -> str:
-    """Returns the id of a student, who may be in the gradebook by another one.
+    """Returns the id of a student, who may have another one in the gradebook.
 
-    An LMS does not know nbgrader's ids: whoever has the same Canvas id or e-mail
-    address is the same student. A roster with nbgrader's own ids means what it says.
+    An LMS does not know nbgrader's ids: two entries with the same Canvas id or e-mail
+    address are the same student. A roster with nbgrader's own ids is taken literally.
     """
     if person.student in known or form == "nbgrader":
         return person.student
@@ -169,7 +169,7 @@ def find_student(person: Person, form: str, known: Known, plan: Plan) -> str:
 
 
 def find_duplicates(students: Known) -> list[str]:
-    """Says which students would share what only one can have."""
+    """Says which students would share a value that must be unique."""
     conflicts = []
     for name, title in UNIQUE.items():
         counts = Counter(v[name].casefold() for v in students.values() if v[name])

@@ -52,7 +52,7 @@ class LmsExporter(ExportPlugin):
     ).tag(config=True)
 
     def export(self, gradebook: Gradebook) -> None:
-        """Writes the file; what is wrong ends the program with a paragraph."""
+        """Writes the file; an error ends the program with a paragraph about it."""
         try:
             *notices, done = self.write(gradebook)
             for notice in notices:
@@ -65,7 +65,7 @@ class LmsExporter(ExportPlugin):
     def write(self, gradebook: Gradebook) -> list[str]:
         """Writes the file, and returns what the instructor has to know about it.
 
-        The last says that, and where, it was written.
+        The last line says where the file was written.
 
         Raises:
             CourseError: if the grades are not final, or can't be matched to the LMS.
@@ -146,7 +146,7 @@ class LmsExporter(ExportPlugin):
         assignments: list[Assignment],
         people: list[Person],
     ) -> list[str]:
-        """Says whose answers have still to be graded.
+        """Says whose answers still have to be graded.
 
         Raises:
             CourseError: if there are any, unless it was asked for.

@@ -45,7 +45,7 @@ def is_same(person: Person, known: Person) -> bool:
 
 
 def check_identifiers(person: Person, identifiers: list[str], names: str) -> None:
-    """Makes sure that the LMS can find a student, and that no formula does it."""
+    """Makes sure that the LMS can identify a student, and not by a formula."""
     if not any(identifiers):
         raise CourseError(
             f"The LMS can't find {person.student}: there is no {names}. Give the LMS's "

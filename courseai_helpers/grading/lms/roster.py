@@ -14,7 +14,7 @@ from courseai_helpers.grading.lms.tables import read_table
 
 @dataclass(frozen=True)
 class Person:
-    """A student, as a roster has them; what it does not tell is empty.
+    """A student in a roster; fields that it does not have are empty.
 
     Attributes:
         student: The student's id in nbgrader.
@@ -60,7 +60,7 @@ class Roster:
     titles: list[str] = field(default_factory=list)
 
 
-# The columns of each form, in small letters, and what they are for us. The first form
+# The columns of each form, in lower case, and the fields that they fill. The first form
 # is that of `nbgrader db student import`, with columns of ours added.
 FORMS = {
     "nbgrader": {"id": "student"}
@@ -145,7 +145,7 @@ def recognize(header: list[str], path: Path) -> str:
 
 
 def is_student(form: str, first: str, entry: dict[str, str]) -> bool:
-    """Tells a student's row from those that Canvas adds for its own purposes."""
+    """Tells whether a row is a student's: Canvas adds some for its own purposes."""
     if form != "canvas":
         return any(entry.values())
     if "Points Possible" in first or not any(entry.values()):
@@ -155,7 +155,7 @@ def is_student(form: str, first: str, entry: dict[str, str]) -> bool:
 
 
 def make_person(form: str, entry: dict[str, str], path: Path) -> Person:
-    """Returns the student that a row of a roster tells of."""
+    """Returns the student that a row of a roster describes."""
     name = entry.pop("name", "")
     if name and not entry.get("last_name"):
         first, last = split_name(name, sorted_by_last=form == "canvas")
@@ -184,10 +184,10 @@ def split_name(name: str, *, sorted_by_last: bool) -> tuple[str, str]:
 
 
 def read_time(text: str) -> str:
-    """Returns a time in UTC as nbgrader writes it, or nothing for what is none.
+    """Returns a time in UTC as nbgrader writes it, or nothing if it can't be read.
 
-    Moodle names no time zone: it writes the time of its reader, which we take to be
-    that of this machine.
+    Moodle names no time zone: it writes the reader's local time, which we take to be
+    this machine's.
     """
     try:
         time = parse_utc(text)

@@ -10,9 +10,9 @@ from courseai_helpers._common.errors import CourseError
 from courseai_helpers._common.files import store
 from courseai_helpers._common.printing import is_command
 
-# A spreadsheet takes a cell that begins so for a formula, and may run it; one that has
-# other separators than commas also does so with what follows one of them in a cell.
-# Source: https://owasp.org/www-community/attacks/CSV_Injection
+# A spreadsheet reads a cell that begins like this as a formula, and may run it. If it
+# splits columns at other characters than commas, that holds for what follows one of
+# them, too. Source: https://owasp.org/www-community/attacks/CSV_Injection
 _START = r"(^|[,;|\t\r\n])"
 _FORMULA = r"(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 
@@ -62,14 +62,14 @@ def decode(data: bytes, path: Path) -> str:
 
 
 def unguard(cell: str) -> str:
-    """Returns a cell without what keeps it from being taken for a formula."""
+    """Returns a cell without the guard against formulas."""
     if cell.startswith('="') and cell.endswith('"'):  # as Canvas does it
         return cell[2:-1]
     return re.sub(rf"{_START}'{_FORMULA}", r"\1", cell)
 
 
 def guard(cell: str) -> str:
-    """Returns a cell of which no spreadsheet takes any part for a formula."""
+    """Returns a cell that no spreadsheet reads as a formula, not even in part."""
     plain = "".join(c for c in cell if c in "\t\n" or not is_command(c))
     return re.sub(f"{_START}{_FORMULA}", r"\1'", plain)
 

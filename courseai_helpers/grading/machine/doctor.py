@@ -53,7 +53,7 @@ def list_instructor_checks(course: Path) -> list[Check]:
 
 
 def check_guard() -> Iterator[Finding]:
-    """Checks that links which somebody sends can't act in the Formgrader."""
+    """Checks that links sent by others can't act in the Formgrader."""
     extension = "courseai_helpers.grading.sanitize.formgrader"
     found = check_extension("server extension", extension, "server guard")
     if found.state != "ok":

@@ -15,8 +15,8 @@ from nbgrader.exchange.default import Exchange
 from courseai_helpers.machine.doctor import Finding
 
 READ, WRITE, ENTER = stat.S_IROTH, stat.S_IWOTH, stat.S_IXOTH
-EXCHANGE_MODE = 0o1777  # open to everybody, and nobody can move what is another's
-INBOUND_MODE = 0o2733  # as nbgrader makes it: students put in, and can't look
+EXCHANGE_MODE = 0o1777  # open to everybody; nobody can move another's files
+INBOUND_MODE = 0o2733  # as nbgrader makes it: students can write, but not list
 # What nbgrader and this package keep in a course directory, besides its own folders.
 KEPT = (".git", "courseai_helpers/reference", "reports", ".grading", ".importing")
 
@@ -69,7 +69,7 @@ def list_private(application: NbGrader) -> list[Path]:
 
 
 def check_parents(paths: list[Path], shared: bool) -> Iterator[Finding]:
-    """Checks that nobody else can put something in the place of a folder."""
+    """Checks that nobody else can replace a folder."""
     trusted = {0, os.getuid(), *(path.stat().st_uid for path in paths)}
     parents = {parent for path in paths for parent in path.resolve().parents}
     for parent in sorted(parents):
@@ -137,7 +137,7 @@ def check_shared_folder(exchange: Exchange, shared: bool) -> Iterator[Finding]:
 
 
 def check_course_in_exchange(place: Path, shared: bool) -> Iterator[Finding]:
-    """Checks the course's own folder there, which whoever comes first can make."""
+    """Checks the course's folder there, which anybody could have made first."""
     if not place.exists():
         return
     status = place.stat()
@@ -158,7 +158,7 @@ def check_course_in_exchange(place: Path, shared: bool) -> Iterator[Finding]:
 
 
 def is_open(path: Path, shared: bool) -> bool:
-    """Tells whether others can get at a file, or at what a folder holds."""
+    """Tells whether others can reach a file, or the content of a folder."""
     path = path.resolve()
     if not all(find_rights(p.stat(), shared) & ENTER for p in path.parents):
         return False
@@ -184,7 +184,7 @@ def has_others(group: int, owner: int) -> bool:
 
 
 def find_name(user: int) -> str:
-    """Returns a user's name, or the number of one who has none."""
+    """Returns a user's name, or the number if there is no name."""
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:

@@ -7,13 +7,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Item:
-    """What the class made of one test cell.
+    """How the class did in one test cell.
 
     Attributes:
         name: The cell's `grade_id`.
-        difficulty: The mean share of its points that was reached, in [0, 1]. Most
-            textbooks call it that, although 1 is the easiest.
-        discrimination: The correlation between the points for this cell and those for
+        difficulty: The mean share of its points that students got, in [0, 1]. This is
+        the textbooks' term, although 1 is the easiest. discrimination: The correlation
+        between the points for this cell and those for
             all other cells, in [-1, 1]; None if all students have the same points
             here or elsewhere, as a correlation has no meaning then.
     """

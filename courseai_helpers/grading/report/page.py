@@ -34,7 +34,7 @@ USUAL = (Cause.WRONG_ANSWER, Cause.ERROR)  # others mean that a cell was stopped
 
 @dataclass
 class ClassResults:
-    """What a class reached, and how its submissions fared.
+    """The points of a class, and what happened to its submissions.
 
     Attributes:
         students: The ids, in the order of the rows of `points`.
@@ -155,7 +155,7 @@ def find_doubtful(items: list[Item]) -> list[str]:
 
 
 def count_messages(entries: dict[str, Entry]) -> list[tuple[str, str, int]]:
-    """Counts which message of which cell was met by how many students.
+    """Counts how many students got each message of each cell.
 
     Numbers in a message differ from one student to the next, and are left out.
     """

@@ -1,7 +1,7 @@
 """Guards nbgrader's Formgrader against its own addresses; an extension of the server.
 
-nbgrader puts parts of an address into its pages as they are, and takes any folder that
-an address names for a course, whose settings are a program. So a link could act as the
+nbgrader puts parts of an address into its pages as they are, and opens any folder that
+an address names as a course, whose settings are a program. So a link could act as the
 instructor who follows it.
 """
 
@@ -34,14 +34,14 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: ServerApp) -> None:
-    """Comes before nbgrader's own page: extensions are loaded in the order of names."""
+    """Registers before nbgrader's page: extensions are loaded by their names' order."""
     application = server.web_app
     address = url_path_join(application.settings["base_url"], "/formgrader/?")
     application.add_handlers(".*$", [(address, OneCourse)])
 
 
 async def _start_jupyter_server_extension(server: ServerApp) -> None:
-    """Lets all pages escape what they show, once all extensions are loaded."""
+    """Makes all pages escape what they show, once all extensions are loaded."""
     settings = server.web_app.settings
     pages = settings["nbgrader_jinja2_env"]
     settings["nbgrader_jinja2_env"] = pages.overlay(autoescape=True)

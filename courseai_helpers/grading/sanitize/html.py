@@ -1,7 +1,7 @@
-"""Takes from texts and pages of students whatever could act in an instructor's browser.
+"""Removes from students' texts and pages what could act in an instructor's browser.
 
 What is left shows the same: formatted text, tables and pictures. Markup that could act
-stands there as text, and a link as its address.
+is shown as text, and a link as its address.
 """
 
 import html
@@ -24,7 +24,7 @@ TAGS = {
 }  # fmt: skip
 NUMBER = re.compile(r"\d{1,4}")
 # What an attribute must look like to stay. Neither `id` nor `style` is among them: with
-# these, a page could be made to lie about points.
+# these, a page could show false points.
 ATTRIBUTES = {
     "alt": re.compile(r"[^\0]*"),
     "class": re.compile(r"highlight|[a-z][a-z0-9]?"),  # of Pygments
@@ -49,7 +49,7 @@ _LINK = re.compile(rf"\](?=:|\((?!{_FIGURE}))(?:\(attachment:([\w.-]+)\))?")
 
 
 def clean_html(page: object) -> str:
-    """Returns HTML without what could act, ask another server, or pose as the page."""
+    """Returns HTML that can't act, call another server, or imitate the page."""
     return nh3.clean(
         page.decode(errors="replace") if isinstance(page, bytes) else str(page),
         tags=TAGS,
@@ -63,12 +63,12 @@ def clean_html(page: object) -> str:
 
 def keep_attribute(tag: str, name: str, value: str) -> str | None:
     """Returns the value of an attribute that may stay, or else None."""
-    form = ATTRIBUTES.get(name)  # it is also asked about what goes anyway
+    form = ATTRIBUTES.get(name)  # it is also called for what is dropped anyway
     return value if form and form.fullmatch(value) else None
 
 
 def disarm_markdown(source: str, pictures: Container[str] = ()) -> str:
-    """Returns Markdown in which nothing can act, whatever shows it.
+    """Returns Markdown in which nothing can act in any viewer.
 
     Tags, but for harmless ones, and links get a space that makes them text.
 

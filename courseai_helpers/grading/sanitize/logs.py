@@ -1,4 +1,4 @@
-"""The form of log lines, in which names and messages of students command nothing."""
+"""Formats log lines so that students' names and messages can't command a terminal."""
 
 import logging
 from typing import Any

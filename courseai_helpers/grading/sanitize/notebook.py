@@ -1,7 +1,8 @@
-"""Makes notebooks harmless for whoever opens them, before they are stored or shown.
+"""Makes notebooks harmless to open, before they are stored or shown.
 
 One step does it twice: at the end of autograding, so that the notebook on the disk is
-harmless in every viewer, and when the Formgrader shows a notebook, whoever wrote it.
+harmless in every viewer, and when the Formgrader shows a notebook, which others may
+have written.
 """
 
 import html
@@ -24,12 +25,12 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class HarmlessNotebook(NbGraderPreprocessor):
-    """Leaves nothing in a notebook that could act in the browser of who opens it."""
+    """Removes from a notebook what could act in a browser."""
 
     def preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
-        """Cleans a notebook in place, and escapes what is said of its student."""
+        """Cleans a notebook in place, and escapes the student's name."""
         for cell in nb.cells:
             clean_cell(cell)
         kept = {key: nb.metadata[key] for key in (AUDIT, CAUSES) if key in nb.metadata}

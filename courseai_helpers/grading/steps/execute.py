@@ -171,7 +171,7 @@ class SandboxedExecute(Patient, Execute):
         return manager
 
     def tell(self, code: str) -> None:
-        """Has the student's kernel run code of ours; if it has ended, a cell will tell.
+        """Has the student's kernel run code of ours, if it is still alive.
 
         It must work whatever a cell did to the process, so it uses no names that a
         student may have given to something else.

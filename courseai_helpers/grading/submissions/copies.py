@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from courseai_helpers.grading.submissions.originals import Handout
 from courseai_helpers.grading.submissions.reading import NotebookError, read_notebook
 
-# Mail programs and editors hang a second ending on.
+# Mail programs and editors append a second ending.
 ENDING = re.compile(r"\.ipynb(\.txt|\.json)?$", re.IGNORECASE)
 
 OLDER = "it is older"
@@ -22,7 +22,7 @@ class Copy:
     """A file that may be a notebook of the assignment.
 
     Attributes:
-        name: Its path, as whoever handed it in knows it.
+        name: Its path, as the student knows it.
         path: Where it is.
         named: Whether it has the name that was asked for.
         age: Larger for what was handed in later.
@@ -80,10 +80,10 @@ def find_copies(
 
 
 def choose_copy(copies: list[Copy], handout: Handout) -> tuple[Copy, str]:
-    """Returns the copy that counts, and a note if that was a choice.
+    """Returns the copy that counts, and a note if there was a choice.
 
-    The newest counts of those in which there is work; among equally old ones, that with
-    the right name, or with the most work. What can't be read is the last choice.
+    The newest of those with work in them counts; among equally old ones, the one with
+    the right name, or with the most work. An unreadable copy is the last choice.
 
     Args:
         copies: At least one.

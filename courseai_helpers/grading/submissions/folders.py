@@ -1,8 +1,7 @@
-"""Looks at what lies in a submission's folder, before anything of it is used.
+"""Checks the files of a submission's folder before any of them is used.
 
-What must not or can't be read is left out with its reason: a link, which could lead to
-what is not the student's, a pipe, whose reading may never end, a file without the
-right to read it.
+Files that can't or must not be read are left out, with the reason: a link, which could
+lead to others' files, a pipe, which could block for ever, a file that may not be read.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ from courseai_helpers.grading.sandbox.bubblewrap import Limits
 
 MAX_FILES = 1000  # beside the notebook
 MAX_BYTES = Limits.disk  # all of them together
-MAX_NOTES = 5  # of files that were left out; of more only the number is told
+MAX_NOTES = 5  # left-out files that are named; of more only the number is given
 
 
 class SubmissionError(CourseError):
@@ -33,7 +32,7 @@ class Contents:
 
     Attributes:
         files: The files that can be read, by their paths in the folder.
-        left_out: Why everything else is left out, by the same.
+        left_out: Why each other file is left out, by its path.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -44,7 +43,7 @@ def survey(folder: Path) -> Contents:
     """Returns what lies in a submission's folder; no link is followed.
 
     Raises:
-        SubmissionError: if it is no folder that can be read.
+        SubmissionError: if it is not a folder that can be read.
     """
     contents, waiting = Contents(), [folder]
     if os.path.islink(folder):
@@ -94,7 +93,7 @@ def find_trouble(entry: os.DirEntry[str]) -> str:
 def compute_fingerprint(folder: Path) -> str:
     """Returns a hash of all that a student submitted, names and contents.
 
-    Of what is too large to be graded, the size and the time stand for the content.
+    For files too large to be graded, size and time stand for the content.
 
     Raises:
         SubmissionError: if the folder can't be read.
@@ -124,7 +123,7 @@ def select_beside(
 
     Args:
         contents: What is in the folder.
-        ignored: Patterns of the names of files and folders that nobody needs.
+        ignored: Patterns of the names of files and folders that are not needed.
 
     Returns:
         The files by their paths in the folder, and notes on those that are left out.

@@ -31,7 +31,7 @@ NOTES = "courseai_notes"  # the key in nbconvert's resources
 
 
 TIMESTAMP = "timestamp.txt"
-LONGEST_TIME = 1000  # bytes; what is longer is no time
+LONGEST_TIME = 1000  # bytes; a longer file holds no time
 
 
 class MissingNotebookError(SubmissionError):
@@ -39,7 +39,7 @@ class MissingNotebookError(SubmissionError):
 
 
 class SubmissionExporter(NotebookExporter):
-    """Reads what students hand in, where nbconvert's own reads what Jupyter writes."""
+    """Reads whatever students hand in, not only what Jupyter writes."""
 
     def from_filename(
         self, filename: str, resources: Any = None, **options: Any
@@ -75,7 +75,7 @@ class SubmissionExporter(NotebookExporter):
     def remove_others(
         self, files: dict[str, Any], contents: Contents, names: dict[str, Any]
     ) -> None:
-        """Takes out again what nbgrader copies before anybody looks at it."""
+        """Removes the files that nbgrader has copied without checking them."""
         place = self.parent._format_dest(names["assignment"], names["student"])
         for name in (contents.files | contents.left_out).keys() - files.keys():
             if not is_notebook(name):
@@ -104,7 +104,7 @@ def list_copies(
 
 
 def describe_missing(path: Path, contents: Contents) -> str:
-    """Says that there is no notebook, and what there is in its place."""
+    """Says that there is no notebook, and what was found instead."""
     again = "Ask the student to submit it again."
     if reason := contents.left_out.get(path.name):
         return f"{path.name} {reason}. {again}"
@@ -118,7 +118,7 @@ def describe_missing(path: Path, contents: Contents) -> str:
 
 
 def read_time(folder: Path) -> datetime | None:
-    """Returns when a submission was handed in, None if its file does not tell."""
+    """Returns when a submission was handed in, or None if that is not known."""
     path = folder / TIMESTAMP
     try:
         if not path.is_file() or path.stat().st_size > LONGEST_TIME:
@@ -133,7 +133,7 @@ def refuse_what_stops_nbgrader(
 ) -> None:
     """Is called by plain `nbgrader autograde` before it copies a submission.
 
-    It copies all files, and what can't be copied fails there without a good reason.
+    nbgrader copies all files, and fails without a clear reason at one that can't be.
 
     Args:
         assignment: The assignment's name.

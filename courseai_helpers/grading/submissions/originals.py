@@ -80,7 +80,7 @@ class Handout:
 
 
 def normalize(text: str) -> str:
-    """Returns a text without what editors change unasked: the ends of its lines."""
+    """Returns a text without trailing spaces, which editors change unasked."""
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 

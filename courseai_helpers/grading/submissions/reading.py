@@ -1,7 +1,7 @@
 """Reads the notebooks that students hand in, whatever wrote or damaged them.
 
 Grading and importing read them here and nowhere else, so that they agree on what is a
-notebook. Outputs are not read: they are made anew.
+notebook. Outputs are not read: grading makes new ones.
 """
 
 import json
@@ -36,7 +36,7 @@ def read_notebook(path: Path) -> NotebookNode:
     Whatever is missing in it is taken for empty.
 
     Raises:
-        NotebookError: if it is none, or can't be read.
+        NotebookError: if it is not a notebook, or can't be read.
     """
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
@@ -60,7 +60,7 @@ def parse(data: bytes) -> dict[str, Any]:
         raise NotebookError(f"It is empty. {AGAIN}")
     try:
         try:
-            content = json.loads(data)  # which tells UTF-8, UTF-16 and UTF-32 apart
+            content = json.loads(data)  # it tells UTF-8, UTF-16 and UTF-32 apart
         except UnicodeDecodeError:
             content = json.loads(data.decode("cp1252", errors="replace"))
     except RecursionError as error:
@@ -92,9 +92,9 @@ def make_notebook(content: dict[str, Any]) -> NotebookNode:
         make_cell(cell) for cell in find_cells(content) or [] if isinstance(cell, dict)
     ]
     metadata = read_dict(content, "metadata")
-    metadata.pop("language", None)  # nbconvert stumbles if it is no text
+    metadata.pop("language", None)  # nbconvert fails if it is not a text
     notebook = new_notebook()
-    notebook.cells, notebook.metadata = cells, metadata  # who repairs it makes it valid
+    notebook.cells, notebook.metadata = cells, metadata  # repairing it makes it valid
     return notebook
 
 
@@ -138,7 +138,7 @@ def read_dict(content: dict[str, Any], key: str) -> NotebookNode:
 
 
 def prune(value: object, depth: int) -> object:
-    """Returns a value without what is nested deeper: copying it might not end well."""
+    """Returns a value without what is nested too deeply to be copied safely."""
     if isinstance(value, dict):
         return {k: prune(v, depth - 1) for k, v in value.items()} if depth else {}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What students' files may be, wherever they come from, and a safe way to copy them."""
+"""Rules for students' files, wherever they come from, and a safe way to copy them."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ MAX_NAME = 1000  # characters, folders included
 MAX_FILES = 5_000  # in a folder that is copied, folders in it included
 MAX_DEPTH = 16  # folders within folders
 BLOCK_BYTES = 2**20
-# Names that are not files' on Windows, where an instructor may be.
+# Reserved names on Windows, which an instructor may use.
 DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)\s*(\..*)?")
 
 
@@ -53,7 +53,7 @@ class Copied:
 
 
 def check_name(name: PurePosixPath) -> None:
-    """Returns if a student's file may have this name.
+    """Makes sure that a student's file may have this name.
 
     Raises:
         RefusedError: if not.
@@ -70,7 +70,7 @@ def check_name(name: PurePosixPath) -> None:
 
 @contextlib.contextmanager
 def open_folder(name: str | Path, inside: int | None = None) -> Iterator[int]:
-    """Opens a folder, but no link to one.
+    """Opens a folder, and follows no link.
 
     Args:
         name: Its path, or its name in the folder `inside`.
@@ -80,7 +80,7 @@ def open_folder(name: str | Path, inside: int | None = None) -> Iterator[int]:
         Its descriptor.
 
     Raises:
-        RefusedError: if it is none, or can't be read.
+        RefusedError: if it is not a folder, or can't be read.
     """
     descriptor = open_without_links(name, os.O_DIRECTORY, inside)
     try:
@@ -90,7 +90,7 @@ def open_folder(name: str | Path, inside: int | None = None) -> Iterator[int]:
 
 
 def open_without_links(name: str | Path, flags: int, inside: int | None) -> int:
-    """Opens a file or a folder for reading, and waits for nothing.
+    """Opens a file or a folder for reading, without blocking.
 
     Raises:
         RefusedError: if it is a link, or can't be opened.
@@ -109,8 +109,8 @@ def copy_folder(
 ) -> None:
     """Copies the regular files of a folder that its owner may change meanwhile.
 
-    Everything is opened first and looked at then, so that what is looked at is what is
-    copied. Links are not followed, and what belongs to another user stays there.
+    Everything is opened first and checked then, so that what is checked is what is
+    copied. Links are not followed, and files of other users are not copied.
 
     Args:
         source: The folder's descriptor.
@@ -168,8 +168,8 @@ def copy_file(
     """Copies one regular file.
 
     Raises:
-        RefusedError: if it is none, another user's, too large, or can't be read.
-        OSError: if it can't be written.
+        RefusedError: if it is not a regular file, is another user's or too large, or
+        can't be read. OSError: if it can't be written.
     """
     with open(open_without_links(name, 0, folder), "rb", buffering=0) as file:
         found = os.fstat(file.fileno())
@@ -212,7 +212,7 @@ def read_blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def check_owner(found: os.stat_result, owner: int) -> None:
-    """Makes sure that a file is its folder's owner's: links can be hard, too.
+    """Makes sure that a file has its folder's owner: it may be a hard link.
 
     Raises:
         RefusedError: if not.

@@ -33,10 +33,10 @@ class StudentsFile(io.FileIO):
     """An archive from a student: its list of files, read at once, can't be endless."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Reads some bytes.
+        """Reads bytes.
 
         Raises:
-            zipfile.BadZipFile: if that are too many.
+            zipfile.BadZipFile: if too many are asked for.
         """
         if size is not None and size > MAX_LIST_BYTES:
             raise zipfile.BadZipFile("its list of files is too long")
@@ -51,13 +51,13 @@ def is_unwanted(name: PurePosixPath) -> bool:
 def unpack(
     source: Path, workspace: Path, find_sender: Callable[[PurePosixPath], str]
 ) -> Unpacked:
-    """Finds all files of a download, also those in archives within archives.
+    """Finds all files of a download, including those in nested archives.
 
     Args:
         source: A folder or a zip file; what is in it is left as it is.
         workspace: An empty folder for what was packed.
-        find_sender: Tells by a file's name who sent it, or something else that is the
-            same for all that belongs together.
+        find_sender: Returns a file's sender by its name, or something else that all
+        files of one sender share.
 
     Raises:
         CourseError: if there is no such download, or no room to unpack it.
@@ -110,7 +110,7 @@ def read_download(source: Path, result: Unpacked) -> None:
 
 
 def add(found: Found, sender: str, result: Unpacked) -> None:
-    """Takes a file; if it is an archive, what is in it.
+    """Takes a file, or the files in it if it is an archive.
 
     Raises:
         RefusedError: if it is an archive that can't be opened.
@@ -137,7 +137,7 @@ def open_archive(file: Path | io.FileIO) -> zipfile.ZipFile:
 
 
 def read_entries(archive: zipfile.ZipFile, outer: Found, result: Unpacked) -> None:
-    """Unpacks an archive, file by file; what is wrong with one is noted."""
+    """Unpacks an archive file by file, and notes what is wrong with one."""
     around = (*outer.archives, outer)
     for entry in archive.infolist():
         name = read_name(entry)

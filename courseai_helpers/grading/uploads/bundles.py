@@ -1,7 +1,7 @@
 """What was in a download, sorted by who sent it, and how much one may send.
 
-Limits are a submission's own: one that exceeds them is refused with its reason, and
-costs the others nothing.
+Limits hold for each submission: one that exceeds them is refused with a reason, and the
+others are not affected.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from courseai_helpers._common.errors import CourseError
 
 MAX_FILES = 5_000  # in a submission, all its archives together, folders included
 MAX_BYTES = 2**29  # of a submission, archives and what was in them together
-MAX_REASONS = 10  # that are told of one submission
+MAX_REASONS = 10  # reasons that are given for one submission
 
 
 class ExceededError(CourseError):

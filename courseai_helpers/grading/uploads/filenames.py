@@ -34,9 +34,9 @@ class Sender:
         lms_user_id: The student's id in Canvas.
         participant: The student's number in a Moodle assignment.
         student: The student's id in nbgrader.
-        depth: How many parts of the path tell this; what comes below is the student's.
-        late: Whether the file was late; None if its name would not tell.
-        number: The id that Canvas gave to the file: the larger, the later.
+        depth: How many parts of the path say this; the parts below are the student's.
+        late: Whether the file was late; None if its name does not say.
+        number: The id that Canvas gave to the file: larger means later.
     """
 
     rest: PurePosixPath

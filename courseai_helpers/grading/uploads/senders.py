@@ -82,7 +82,7 @@ class Students:
 def find_time(
     person: Person, sender: Sender, found: Found, due: datetime | None
 ) -> tuple[datetime, str]:
-    """Returns when a file was submitted, in UTC, and a note on how that is known.
+    """Returns when a file was submitted, in UTC, and a note on the source of that time.
 
     Canvas packs its archive when it is downloaded, and gives that time to the files.
     Whether one was late is in its name only.
@@ -91,7 +91,7 @@ def find_time(
         person: The student; a roster may tell the time.
         sender: What the file's name tells.
         found: The file.
-        due: When the assignment is due, if ever.
+        due: When the assignment is due, or None.
     """
     changed = get_time(found, sender)
     if person.submitted:

@@ -187,7 +187,7 @@ def choose(person: Person, sent: list[Sent], wanted: Wanted) -> Submission:
     """Chooses from all that a student has sent, in all attempts, what counts.
 
     Raises:
-        CourseError: if the assignment's notebook is not among it, or is none.
+        CourseError: if the assignment's notebook is missing, or not a notebook.
     """
     notes: list[str] = []
     notebooks = choose_notebooks(sent, wanted, notes)
@@ -205,8 +205,8 @@ def choose(person: Person, sent: list[Sent], wanted: Wanted) -> Submission:
 def name_others(sent: list[Sent], sender: Sender) -> dict[str, Found]:
     """Returns what goes beside the notebook, by its paths there.
 
-    Where a student sends a file again, Canvas adds a number to its name. The notebook
-    may ask for either name, so there are both.
+    If a student sends a file again, Canvas adds a number to its name. The notebook may
+    use either name, so it gets both.
     """
     others = [
         (found, other, place_beside(other.rest, sender.rest))
@@ -287,7 +287,7 @@ def find_folder(application: NbGrader, student: str, assignment: str) -> Path:
 def decide(
     submission: Submission, folder: Path, application: NbGrader, force: bool
 ) -> str:
-    """Says what becomes of a submission, by what is there already."""
+    """Decides what becomes of a submission, given what is there already."""
     if not folder.exists():
         return "new"
     if is_there(submission, folder):
@@ -314,7 +314,7 @@ def is_there(submission: Submission, folder: Path) -> bool:
 
 
 def write(result: Import, application: NbGrader, assignment: str) -> None:
-    """Writes the submissions, each of them whole or not at all."""
+    """Writes the submissions, each completely or not at all."""
     staging = Path(application.coursedir.root) / STAGING
     try:
         for submission in result.submissions:

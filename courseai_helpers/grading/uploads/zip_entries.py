@@ -19,9 +19,9 @@ from courseai_helpers.grading.submissions.safe_files import RefusedError, check_
 MAX_FILE_BYTES = 2**28
 MAX_NOTEBOOK_BYTES = 2**26  # what JSON becomes in memory is up to twenty times as large
 MAX_RATIO = 200  # of a packed file's size to its packed size; text has 10 or so
-SMALL_BYTES = 2**20  # which may be packed however well
+SMALL_BYTES = 2**20  # however well they are packed
 # Read at once. What LZMA makes of it, up to 7,000 times as much, is in memory before
-# anybody can look at its size.
+# its size can be checked.
 BLOCK_BYTES = 2**12
 # What zipfile and what it unpacks with raise on damaged or unknown archives.
 DAMAGE = (
@@ -40,11 +40,11 @@ DAMAGE = (
 
 
 def check_entry(entry: zipfile.ZipInfo) -> None:
-    """Returns if a packed file may be unpacked.
+    """Makes sure that a packed file may be unpacked.
 
     Raises:
-        RefusedError: if its name is none for a file here, or if it is a link,
-            encrypted, or suspiciously large.
+        RefusedError: if its name is not allowed here, or if it is a link, encrypted, or
+        suspiciously large.
     """
     name = PurePosixPath(read_name(entry))
     if name.is_absolute() or ".." in name.parts or ":" in (name.parts or ("",))[0]:
@@ -65,7 +65,7 @@ def check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def read_name(entry: zipfile.ZipInfo) -> str:
-    """Returns the name of a packed file, also where its encoding is not told."""
+    """Returns the name of a packed file, even if its encoding is not given."""
     name = entry.filename.replace("\\", "/")
     if not entry.flag_bits & 0x800:  # zipfile took it for the code page of old PCs
         with contextlib.suppress(UnicodeError):
