@@ -171,7 +171,7 @@ def ask(
     while True:
         answer = receive_message(line.link, trusted=False)
         if answer.header.get("number") == question.number:
-            break  # others are late, or forged
+            break  # other answers are late, or forged
     line.asked = None
     reply = build(Reply, answer.header)
     note_gradients(question.arguments, arguments, reply)

@@ -143,7 +143,7 @@ def restore_hooks(network: nn.Module, hooks: list[tuple[str, str]]) -> nn.Module
 def call(
     function: Any, arguments: Any, options: dict, question: Question
 ) -> Observation:
-    """Calls a function as the examiner wants it."""
+    """Calls a function, and observes it if the examiner asks for that."""
     with torch.set_grad_enabled(question.gradients):
         if question.observed:
             return observe(function, *arguments)

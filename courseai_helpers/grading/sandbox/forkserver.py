@@ -1,10 +1,10 @@
 """Forks kernels from a process that has loaded what they need.
 
 It is run as a program, by `forkserver_client.py`, with one end of a socket as its
-standard input. Every message on it is the request for one kernel and carries a socket
-of that kernel's own: there, what is to be known about it and requests to signal it come
-in, and the report of its end goes out. This process itself learns nothing about any
-kernel, since every later one inherits its memory.
+standard input. Each message requests one kernel and carries a socket for it. Through
+that socket the kernel's limits and signals come in, and the report of its end goes out.
+This process itself learns nothing about any kernel, since every later one inherits its
+memory.
 
 It is not `multiprocessing`'s forkserver, which unpickles in the child what the parent
 wants it to run, imports the parent's main module for that, and gives every child its

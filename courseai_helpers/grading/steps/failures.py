@@ -48,7 +48,7 @@ class Failure:
 
     Attributes:
         cause: What it was.
-        message: What a student can do something with, in a sentence or two.
+        message: What helps a student, in a sentence or two.
     """
 
     cause: Cause
