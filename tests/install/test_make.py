@@ -37,7 +37,8 @@ def run_make(
     course: Path, *words: str, pip_fails: int = 0
 ) -> subprocess.CompletedProcess:
     # Within `make test` this make would take itself for a part of that one.
-    outside = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFL"))}
+    names = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "TORCH")
+    outside = {name: v for name, v in os.environ.items() if name not in names}
     return subprocess.run(
         ["make", *words],
         cwd=course,
