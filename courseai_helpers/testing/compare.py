@@ -18,8 +18,12 @@ def describe(value: Any) -> str:
     if isinstance(value, torch.Tensor | np.ndarray):
         kind = "tensor" if isinstance(value, torch.Tensor) else "NumPy array"
         dtype = str(value.dtype).removeprefix("torch.")
-        text = f"a {dtype} {kind} of shape {list(value.shape)}"
         numbers = read_numbers(value)
+        article = "an" if dtype[0] == "i" else "a"
+        if not numbers.shape:
+            number = f"one number, {numbers:.4g} (item() takes it out)"
+            return f"{article} {dtype} {kind} of {number}"
+        text = f"{article} {dtype} {kind} of shape {list(value.shape)}"
         if not numbers.size:
             return text
         if np.isnan(numbers).any():

@@ -161,8 +161,12 @@ def label_and_test(
     """Runs a solution, reports how it differs, and what the test cells say."""
     sys.stdout = sys.stderr = open(os.devnull, "w")
     sys.stdin = open(os.devnull)
+    references = {name: namespace[name] for name in EXERCISES if name != exercise}
     del namespace[exercise]
     run_cell("answer", code, namespace, report)
+    # A solution is not to blame for other exercises: it is labelled with right ones.
+    brought = {name: namespace[name] for name in references}
+    namespace.update(references)
     if code in labels:
         found = labels[code]
     elif exercise not in namespace:
@@ -174,6 +178,7 @@ def label_and_test(
                 exercise, namespace[exercise], cases, wanted
             )
         ]
+    namespace.update(brought)
     report.send(("label", found))
     for name, source in tests.items():
         run_cell(name, source, namespace, report)

@@ -921,3 +921,98 @@ def capture_activations(network, image, layer_names):
         for handle in handles:
             handle.remove()
     return result
+
+
+# %% wrong, caught by values: a name stands for its first part only
+def capture_activations(model, img_tensor, layer_names):
+    result, handles = {}, []
+    for name in layer_names:
+
+        def hook(module, inputs, output, name=name):
+            result[name] = output.detach().clone().cpu()
+
+        layer = getattr(model, name.split(".")[0])
+        handles.append(layer.register_forward_hook(hook))
+    try:
+        with torch.no_grad():
+            model(img_tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return result
+
+
+# %% wrong, caught by values: the outputs go with the names in the order of the pass
+def capture_activations(model, img_tensor, layer_names):
+    outputs, handles = [], []
+
+    def hook(module, inputs, output):
+        outputs.append(output.detach().clone().cpu())
+
+    for name in layer_names:
+        handles.append(model.get_submodule(name).register_forward_hook(hook))
+    try:
+        with torch.no_grad():
+            model(img_tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return dict(zip(layer_names, outputs))
+
+
+# %% wrong, caught by values: the hook scales what the later layers get
+def capture_activations(model, img_tensor, layer_names):
+    result, handles = {}, []
+    for name in layer_names:
+
+        def hook(module, inputs, output, name=name):
+            result[name] = output.detach().clone().cpu()
+            return output / output.abs().max()
+
+        handles.append(model.get_submodule(name).register_forward_hook(hook))
+    try:
+        with torch.no_grad():
+            model(img_tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return result
+
+
+# %% wrong, caught by detached: the activations stay on the model's device
+def capture_activations(model, img_tensor, layer_names):
+    result, handles = {}, []
+    for name in layer_names:
+
+        def hook(module, inputs, output, name=name):
+            result[name] = output.detach().clone()
+
+        handles.append(model.get_submodule(name).register_forward_hook(hook))
+    try:
+        with torch.no_grad():
+            model(img_tensor)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return result
+
+
+# %% wrong, caught by hooks: the hooks are removed after a RuntimeError and no other
+def capture_activations(model, img_tensor, layer_names):
+    result, handles = {}, []
+    for name in layer_names:
+
+        def hook(module, inputs, output, name=name):
+            result[name] = output.detach().clone().cpu()
+
+        handles.append(model.get_submodule(name).register_forward_hook(hook))
+    try:
+        with torch.no_grad():
+            model(img_tensor)
+    except RuntimeError:
+        for handle in handles:
+            handle.remove()
+        raise
+    for handle in handles:
+        handle.remove()
+    return result

@@ -1171,3 +1171,19 @@ heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
 heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
 heat = (heat / heat.max().clamp(min=1e-12))[0, 0].numpy()
 cam = plt.get_cmap("inferno")(heat)[..., :3]
+
+# %% wrong, caught by class: nothing is done about None
+(gradients,) = torch.autograd.grad(scores[0, target_class], activations)
+weights = gradients.mean(dim=(2, 3), keepdim=True)
+heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
+heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
+cam = (heat / heat.max().clamp(min=1e-12))[0, 0].numpy()
+
+# %% wrong, caught by score: the gradient of the exponential of the score
+if target_class is None:
+    target_class = int(scores[0].argmax())
+(gradients,) = torch.autograd.grad(scores[0, target_class].exp(), activations)
+weights = gradients.mean(dim=(2, 3), keepdim=True)
+heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
+heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
+cam = (heat / heat.max().clamp(min=1e-12))[0, 0].numpy()

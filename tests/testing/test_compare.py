@@ -106,6 +106,7 @@ def test_an_exception_is_reported_with_what_was_left_behind(net):
         (np.zeros((2, 3)), "a float64 NumPy array of shape [2, 3], values from 0 to 0"),
         (torch.tensor([float("nan")]), "with 1 NaN values"),
         (torch.zeros(0, 3), "a float32 tensor of shape [0, 3]"),
+        (torch.tensor(281), "an int64 tensor of one number, 281 (item() takes it out)"),
         ([1, 2], "a list of length 2"),
         ({"a": 1}, "a dict with the keys ['a']"),
         (None, "nothing (None)"),
