@@ -9,6 +9,8 @@ from courseai_helpers._common.printing import say
 from courseai_helpers.cli.lms import add_lms_commands
 from courseai_helpers.cli.student import add_machine_commands
 
+WIDE = 160  # characters of a table that goes to a file
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code, 0 for success."""
@@ -64,6 +66,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--force", action="store_true", help="grade also what is graded already"
     )
     grade.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="keep nothing; say who would gain and who would lose (with --force)",
+    )
+    grade.add_argument(
         "--no-sandbox",
         action="store_true",
         help="let student code run with your own rights, at your own risk",
@@ -115,7 +122,10 @@ def count_jobs(text: str) -> int:
 
 def run_grade(options: argparse.Namespace) -> int:
     """Grades a class; fails if a submission is left that should have a score."""
+    from rich.console import Console
+
     from courseai_helpers.grading.classrun.run import grade_class
+    from courseai_helpers.grading.report.changes import make_table, sum_up
 
     outcome = grade_class(
         Path.cwd(),
@@ -124,10 +134,15 @@ def run_grade(options: argparse.Namespace) -> int:
         scheduler=options.scheduler,
         force=options.force,
         sandbox=not options.no_sandbox,
+        dry=options.dry_run,
         insecure=options.insecure_scheduler,
         verbose=options.verbose,
     )
     say(outcome.describe())
+    if outcome.changes:
+        width = None if sys.stdout.isatty() else WIDE
+        Console(markup=False, width=width).print(make_table(outcome.changes))
+        say(sum_up(outcome.changes))
     return 1 if outcome.failed else 0
 
 

@@ -45,7 +45,9 @@ class Terminal(logging.Handler):
 
 
 @contextlib.contextmanager
-def keep_log(course: Path, assignment: str, *, verbose: bool) -> Iterator[Path]:
+def keep_log(
+    course: Path, assignment: str, *, verbose: bool, file: bool = True
+) -> Iterator[Path]:
     """Writes what is logged meanwhile to a file, and what matters to the terminal.
 
     The file has the records of all libraries from warnings up, and ours from INFO up.
@@ -54,18 +56,20 @@ def keep_log(course: Path, assignment: str, *, verbose: bool) -> Iterator[Path]:
         course: The top of the course directory; the file lies in its `logs/`.
         assignment: The assignment's name, part of the file's.
         verbose: Whether the terminal gets all of our records, not just the warnings.
+        file: Whether to write the file.
 
     Yields:
         Where the file is, once there is something to write.
     """
     path = course / FOLDER / f"{assignment}-{datetime.now():%Y%m%d-%H%M%S}.log"
     everybody, ours = logging.getLogger(), logging.getLogger(OURS)
-    file, terminal = PrivateFile(path, delay=True), Terminal()
+    kept = PrivateFile(path, delay=True) if file else logging.NullHandler()
+    terminal = Terminal()
     terminal.setLevel(logging.INFO if verbose else logging.WARNING)
-    file.setFormatter(PrintableLines(LINE))
+    kept.setFormatter(PrintableLines(LINE))
     terminal.setFormatter(PrintableLines("%(message)s"))
     level = ours.level
-    everybody.addHandler(file)
+    everybody.addHandler(kept)
     ours.addHandler(terminal)
     ours.setLevel(logging.INFO)
     try:
@@ -73,5 +77,5 @@ def keep_log(course: Path, assignment: str, *, verbose: bool) -> Iterator[Path]:
     finally:
         ours.setLevel(level)
         ours.removeHandler(terminal)
-        everybody.removeHandler(file)
-        file.close()
+        everybody.removeHandler(kept)
+        kept.close()

@@ -33,6 +33,14 @@ from courseai_helpers.grading.gradebook.names import (
 )
 from courseai_helpers.grading.gradebook.settings import read_settings
 from courseai_helpers.grading.gradebook.transaction import open_transaction
+from courseai_helpers.grading.report.changes import (
+    CHANGES,
+    Change,
+    compare,
+    list_exercises,
+    read_points,
+    save_changes,
+)
 from courseai_helpers.grading.sandbox.bubblewrap import SandboxError, require_hidden
 from courseai_helpers.grading.sandbox.trial import require_sandbox
 from courseai_helpers.grading.submissions.folders import (
@@ -63,11 +71,15 @@ class Outcome:
     refused: dict[str, str] = field(default_factory=dict)  # with the reason
     failed: dict[str, str] = field(default_factory=dict)  # by our own fault
     notes: dict[str, list[str]] = field(default_factory=dict)  # on what was repaired
+    changes: list[Change] = field(default_factory=list)  # since the last grading
+    dry: bool = False  # whether nothing was kept
     log: Path | None = None  # where the run's log is, if anything was to be logged
 
     def describe(self) -> str:
         """Says in a few lines what was done, what was not, and why."""
         lines = [f"{len(self.graded)} graded, {len(self.skipped)} graded before."]
+        if self.dry:
+            lines.append("This was a dry run: nothing of it was kept.")
         for student, notes in self.notes.items():
             lines.append(f"{student}: {shorten(quote(' '.join(notes)))}")
         for student, reason in self.refused.items():
@@ -101,6 +113,8 @@ class ClassRun:
 
     converter: StagedAutograde
     engine: sqlalchemy.Engine
+    known: dict[str, Entry] = field(default_factory=dict)  # from earlier runs
+    exercises: list[str] = field(default_factory=list)
     outcome: Outcome = field(default_factory=Outcome)
 
     @property
@@ -117,6 +131,7 @@ def grade_class(
     scheduler: str | None,
     force: bool,
     sandbox: bool,
+    dry: bool = False,
     insecure: bool = False,
     verbose: bool = False,
 ) -> Outcome:
@@ -129,6 +144,7 @@ def grade_class(
         scheduler: The address of a Dask scheduler whose workers do that instead.
         force: Whether to grade again what has not changed.
         sandbox: Whether to isolate student code; otherwise it runs with our rights.
+        dry: Whether to keep nothing, and only say what would change.
         insecure: Whether a scheduler may be one that anybody can connect to.
         verbose: Whether to print the log as well.
 
@@ -138,11 +154,13 @@ def grade_class(
     run = prepare(course, assignment, sandbox=sandbox)
     if sandbox:
         require_hidden(course)
+    run.outcome.dry = dry
     with (
         hold_course(course, run.engine),
-        keep_log(course, assignment, verbose=verbose) as path,
+        keep_log(course, assignment, verbose=verbose, file=not dry) as path,
     ):
-        create_table(run.engine)
+        if not dry:
+            create_table(run.engine)
         todo = choose(run, force)
         try:
             if todo:
@@ -156,6 +174,8 @@ def grade_class(
         finally:
             shutil.rmtree(course / STEP, ignore_errors=True)
         run.outcome.log = path.relative_to(course) if path.exists() else None
+        if run.outcome.changes and not dry:
+            save_changes(course / CHANGES.format(assignment), run.outcome.changes)
     return run.outcome
 
 
@@ -177,7 +197,10 @@ def prepare(course: Path, assignment: str, *, sandbox: bool) -> ClassRun:
 
 def choose(run: ClassRun, force: bool) -> dict[str, str]:
     """Returns the fingerprints of what has to be graded; notes the rest as skipped."""
-    known = {} if force else read_entries(run.engine, run.assignment)
+    run.known = read_entries(run.engine, run.assignment)
+    known = {} if force else run.known
+    with run.converter.open_gradebook() as gradebook:
+        run.exercises = list_exercises(gradebook, run.assignment)
     todo = {}
     submissions = run.converter.list_submissions()
     run.outcome.refused.update(find_odd_names(run, submissions))
@@ -283,6 +306,8 @@ def refuse(run: ClassRun, student: str, entry: Entry) -> None:
     """Notes that a submission can't be graded."""
     log.info("%s can't be graded: %s", student, entry.refused)
     run.outcome.refused[student] = entry.refused
+    if run.outcome.dry:
+        return
     with open_transaction(run.engine) as url:
         write_entry(url, run.assignment, student, entry)
 
@@ -293,16 +318,22 @@ def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
     notes = executed.list_notes()
     entry = Entry(fingerprint, "", executed.seconds, executed.list_failures(), notes)
     try:
-        with open_transaction(run.engine) as url:
+        with open_transaction(run.engine, keep=not run.outcome.dry) as url:
+            before = read_points(url, run.assignment, student)
             staged = run.converter.record(executed, url)
-            write_entry(url, run.assignment, student, entry)
-            put_in_place(staged, run.converter.find_destination(student))
+            now = read_points(url, run.assignment, student)
+            if not run.outcome.dry:
+                write_entry(url, run.assignment, student, entry)
+                put_in_place(staged, run.converter.find_destination(student))
     except (OSError, sqlalchemy.exc.OperationalError) as error:
         raise CourseError(
             f"The result for {student} can't be written: {error}. Nothing of it was "
             f"kept, and the {len(run.outcome.graded)} before it are safe. Is the disk "
             "full? Make room and run the same command again: it goes on from here."
         ) from error
+    if before:
+        entries = run.known.get(student, Entry("")), entry
+        run.outcome.changes += compare(student, (before, now), entries, run.exercises)
     if notes:
         run.outcome.notes.setdefault(student, []).extend(notes)
     run.outcome.graded.append(student)

@@ -65,6 +65,8 @@ def create_table(engine: sqlalchemy.Engine) -> None:
 
 def read_entries(engine: sqlalchemy.Engine, assignment: str) -> dict[str, Entry]:
     """Returns the entries of an assignment, by the students' ids."""
+    if not sqlalchemy.inspect(engine).has_table(TABLE.name):
+        return {}
     query = TABLE.select().where(TABLE.c.assignment == assignment)
     with engine.connect() as connection:
         return {

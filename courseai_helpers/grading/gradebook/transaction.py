@@ -44,10 +44,14 @@ sqlalchemy.dialects.plugins.register(PLUGIN, __name__, SharedConnection.__name__
 
 
 @contextlib.contextmanager
-def open_transaction(engine: sqlalchemy.Engine) -> Iterator[str]:
+def open_transaction(engine: sqlalchemy.Engine, *, keep: bool = True) -> Iterator[str]:
     """Opens a transaction for code that opens the gradebook by its URL.
 
     Everything is committed at the end, or nothing if an exception is raised.
+
+    Args:
+        engine: The gradebook's.
+        keep: Whether to commit at the end; without, everything is taken back.
 
     Yields:
         The URL to open the gradebook with.
@@ -57,7 +61,10 @@ def open_transaction(engine: sqlalchemy.Engine) -> Iterator[str]:
         try:
             url = make_url(engine.url).update_query_dict({"plugin": PLUGIN})
             yield url.render_as_string(hide_password=False)
-            SharedConnection.current.commit()
+            if keep:
+                SharedConnection.current.commit()
+            else:
+                SharedConnection.current.rollback()
         except BaseException:
             SharedConnection.current.rollback()
             raise

@@ -22,6 +22,7 @@ from courseai_helpers.grading.gradebook.settings import (
     require_gradebook,
 )
 from courseai_helpers.grading.lms.tables import write_table
+from courseai_helpers.grading.report.changes import CHANGES, COLUMNS, load_changes
 from courseai_helpers.grading.report.charts import draw_items, draw_scores, embed
 from courseai_helpers.grading.report.items import Item, analyze_items
 from courseai_helpers.grading.steps.failures import Cause
@@ -71,7 +72,8 @@ def write_report(course: Path, assignment: str) -> list[Path]:
     folder = course / FOLDER
     folder.mkdir(exist_ok=True)
     page, table = folder / f"{assignment}.html", folder / f"{assignment}.csv"
-    page.write_text(make_page(assignment, results), encoding="utf-8")
+    changes = load_changes(course / CHANGES.format(assignment))
+    page.write_text(make_page(assignment, results, changes), encoding="utf-8")
     write_table(table, make_rows(results))
     return [page, table]
 
@@ -121,7 +123,7 @@ def list_cells(gradebook: Gradebook, assignment: str) -> list[str]:
     return [cell.name for notebook in notebooks for cell in notebook.source_cells]
 
 
-def make_page(assignment: str, results: ClassResults) -> str:
+def make_page(assignment: str, results: ClassResults, changes: list[list[str]]) -> str:
     """Returns the report as a page that needs no other file."""
     items = analyze_items(results.points, results.possible, results.cells)
     totals = results.points.sum(axis=1)
@@ -145,6 +147,8 @@ def make_page(assignment: str, results: ClassResults) -> str:
         slowest=find_slowest(results.entries),
         troubled=find_troubled(results.entries),
         refused={s: e.refused for s, e in results.entries.items() if e.refused},
+        columns=COLUMNS,
+        changes=changes,
         repaired={s: e.notes for s, e in results.entries.items() if e.notes},
     )
 
