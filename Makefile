@@ -42,7 +42,7 @@ build: .venv/installed-instructor
 	.venv/bin/courseai build
 
 lint: .venv/installed-test
-	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
 # A copy to work in, made once: release/ stays as it is, the student's work as well.
 work/%:

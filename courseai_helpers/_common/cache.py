@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 LIMIT = 64  # results; the oldest one makes room
-_known: dict[tuple, Any] = {}
+_known: dict[tuple[Any, ...], Any] = {}
 
 
-def remember(function: Callable) -> Callable:
+def remember(function: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a function of a network and other arguments remember its results.
 
     A result is remembered for the weights, buffers and structure of the network and
@@ -65,13 +65,13 @@ def _is_plain(model: nn.Module) -> bool:
     )
 
 
-def _describe(model: nn.Module) -> tuple:
+def _describe(model: nn.Module) -> tuple[Any, ...]:
     """Returns the structure and the code, which may have been replaced."""
     kinds = {type(module) for module in model.modules()}
     return str(model), frozenset((kind, kind.__call__, kind.forward) for kind in kinds)
 
 
-def _digest(model: nn.Module, arguments: tuple) -> str:
+def _digest(model: nn.Module, arguments: tuple[Any, ...]) -> str:
     digest = hashlib.sha256()
     for value in (*model.state_dict().values(), *arguments):
         if isinstance(value, torch.Tensor):
@@ -79,7 +79,7 @@ def _digest(model: nn.Module, arguments: tuple) -> str:
             value = read_bytes(value)
         if isinstance(value, np.ndarray):
             digest.update(f"{value.dtype} {value.shape}".encode())
-            digest.update(np.ascontiguousarray(value))
+            digest.update(np.ascontiguousarray(value).data)
         else:
             digest.update(f"{type(value)} {value!r}".encode())
     return digest.hexdigest()

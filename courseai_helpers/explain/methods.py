@@ -135,6 +135,7 @@ class _MaskedChannels(nn.Module):
         self.channels = nn.Identity()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Returns the class scores [N, C] of images [N, 3, H, W]."""
         maps = self.trunk(images)
         self.channels(maps[:, self.strongest])
         return self.head(maps)

@@ -69,7 +69,7 @@ class Inquiry:
         self.crop, self._image = crop, image
         self._maps: dict[Any, Any] = {}
         self._limits: dict[str, tuple[float, float]] = {}
-        self._heatmaps: dict[int, np.ndarray] = {}
+        self._heatmaps: dict[tuple[str, int], Any] = {}
 
     def read_filter(self, stage: str, channel: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns a filter of the stage's last convolution as [C, H, W], and its image.
@@ -180,6 +180,7 @@ class _AnotherStage(nn.Module):
         self.layer4 = model.get_submodule(stage)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Returns the class scores [N, C] of images [N, 3, H, W]."""
         return self.model(images)
 
 

@@ -46,9 +46,7 @@ class ElsewhereTensor(torch.Tensor):
         return memo.setdefault(id(self), make(*arguments))
 
 
-def place_elsewhere(
-    values: torch.Tensor, requires_grad: bool, parameter: bool
-) -> torch.Tensor:
+def place_elsewhere(values: torch.Tensor, requires_grad: bool, parameter: bool) -> Any:
     """Makes a tensor, or a parameter, that behaves as if it were on a GPU."""
     tensor = values.as_subclass(ElsewhereTensor)
     if parameter:
@@ -64,6 +62,6 @@ def move_elsewhere(network: nn.Module) -> None:
                 module._parameters[name] = place_elsewhere(
                     value.detach(), value.requires_grad, True
                 )
-        for name, value in module._buffers.items():
-            if value is not None:
-                module._buffers[name] = value.as_subclass(ElsewhereTensor)
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = buffer.as_subclass(ElsewhereTensor)

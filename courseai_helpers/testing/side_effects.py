@@ -32,7 +32,7 @@ class Observation:
     """
 
     result: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
     forward_passes: int = 0
     hooks_left: int = 0
     hooks_lost: int = 0

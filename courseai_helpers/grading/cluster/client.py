@@ -36,10 +36,10 @@ class DeafClient(Client):
         finally:
             os._exit(0)
 
-    def _handle_key_in_memory(self, key: Any = None, **_: object) -> None:
+    def _handle_key_in_memory(self, key: Any = None, *_: Any, **__: Any) -> None:
         super()._handle_key_in_memory(key)
 
-    def _handle_task_erred(self, key: Any = None, **_: object) -> None:
+    def _handle_task_erred(self, key: Any = None, *_: Any, **__: Any) -> None:
         super()._handle_task_erred(key, exception="lost")
 
     async def _handle_event(self, *_: object, **__: object) -> None:

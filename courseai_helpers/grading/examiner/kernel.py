@@ -107,8 +107,9 @@ class Examiner:
             link: What leads to the student's kernel.
         """
         self.stop()
-        self.client.km = self.client.create_kernel_manager()
-        self.client.km.link, self.client.km.examiner = link, True
+        manager: Any = self.client.create_kernel_manager()
+        manager.link, manager.examiner = link, True
+        self.client.km = manager
         self.client.start_new_kernel()
         self.client.start_new_kernel_client()
         sources, self.done = self.done, []

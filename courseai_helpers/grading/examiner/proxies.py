@@ -28,6 +28,7 @@ from torch import nn
 from courseai_helpers.grading.examiner.student_side import LINK
 from courseai_helpers.grading.examiner.values import (
     Message,
+    TransportError,
     clean_text,
     decode,
     encode,
@@ -39,7 +40,6 @@ from courseai_helpers.grading.examiner.wire import (
     Question,
     RaisedError,
     Reply,
-    TransportError,
     build,
     pack_message,
     receive_message,
@@ -83,7 +83,12 @@ _line: Line | None = None
 
 
 def set_up(
-    namespace: dict, names: list[str], source: str, *, salt: int, given_up: set[str]
+    namespace: dict[str, Any],
+    names: list[str],
+    source: str,
+    *,
+    salt: int,
+    given_up: set[str],
 ) -> None:
     """Puts the stand-ins into the examiner's notebook: called after a setup cell.
 
@@ -106,10 +111,12 @@ def set_up(
 
 def print_asked() -> None:
     """Tells the grader which function has not answered: called after a time-out."""
-    print(_line.asked or "")
+    print((_line and _line.asked) or "")
 
 
-def connect(line: Line, namespace: dict, names: list[str], source: str) -> None:
+def connect(
+    line: Line, namespace: dict[str, Any], names: list[str], source: str
+) -> None:
     """Makes the names of exercises stand for the student's functions."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -119,7 +126,7 @@ def connect(line: Line, namespace: dict, names: list[str], source: str) -> None:
     namespace.update({name: make_stand_in(line, name) for name in names})
 
 
-def make_stand_in(line: Line, name: str) -> Callable:
+def make_stand_in(line: Line, name: str) -> Callable[..., Any]:
     """Makes the function that calls a student's function by its name."""
 
     def stand_in(*arguments: Any, **options: Any) -> Any:
@@ -137,12 +144,17 @@ def make_stand_in(line: Line, name: str) -> Callable:
         return seen
 
     stand_in.__name__ = stand_in.__qualname__ = name
-    stand_in.observe_there = observe_there
+    vars(stand_in)["observe_there"] = observe_there  # for testing.observe
     return stand_in
 
 
 def ask(
-    line: Line, name: str, arguments: tuple, options: dict, *, observed: bool
+    line: Line,
+    name: str,
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    *,
+    observed: bool,
 ) -> tuple[Observation, str]:
     """Has a student's function called.
 
@@ -178,9 +190,10 @@ def ask(
     return read_reply(reply, answer)
 
 
-def pack(line: Line, values: tuple, message: Message) -> list[Argument]:
+def pack(line: Line, values: tuple[Any, ...], message: Message) -> list[Argument]:
     """Describes the arguments of a question: in full only if they are news."""
-    arguments, networks = [], {}
+    arguments: list[Argument] = []
+    networks: dict[int, tuple[nn.Module, list[tuple[str, str]]]] = {}
     for place, value in enumerate(values):
         if id(value) in line.models:
             arguments.append(Argument(-1 - place, model=line.models[id(value)]))
@@ -229,7 +242,8 @@ def strip_hooks(network: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
         TypeError: if it is not made of torch's own layers: the student's process must
             not learn how a test is made.
     """
-    plain, hooks = copy.deepcopy(network), []
+    plain = copy.deepcopy(network)
+    hooks: list[tuple[str, str]] = []
     for name, module in plain.named_modules():
         if not type(module).__module__.startswith("torch.nn."):
             raise TypeError(
@@ -243,7 +257,9 @@ def strip_hooks(network: nn.Module) -> tuple[nn.Module, list[tuple[str, str]]]:
     return plain, hooks
 
 
-def note_gradients(arguments: list[Argument], values: tuple, reply: Reply) -> None:
+def note_gradients(
+    arguments: list[Argument], values: tuple[Any, ...], reply: Reply
+) -> None:
     """Gives the examiner's own arguments the gradient flags of the other side's.
 
     Tests look at these flags after a call. They don't change what is computed.

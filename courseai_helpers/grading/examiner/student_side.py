@@ -20,14 +20,19 @@ from torch import nn
 
 from courseai_helpers.grading.examiner import lesson_state
 from courseai_helpers.grading.examiner.lesson_state import Lesson, find_lesson
-from courseai_helpers.grading.examiner.values import PLAIN, Message, decode, encode
+from courseai_helpers.grading.examiner.values import (
+    PLAIN,
+    Message,
+    TransportError,
+    decode,
+    encode,
+)
 from courseai_helpers.grading.examiner.wire import (
     MAX_ARGUMENTS,
     Effects,
     Question,
     RaisedError,
     Reply,
-    TransportError,
     build,
     receive_message,
     send,
@@ -45,7 +50,8 @@ def listen() -> None:
     from IPython import get_ipython
 
     link = socket.socket(fileno=LINK)
-    lesson, kept = find_lesson() or Lesson(get_ipython().user_ns), {}
+    lesson = find_lesson() or Lesson(get_ipython().user_ns)
+    kept: dict[int, Any] = {}
     loop = asyncio.get_running_loop()
 
     def answer_one() -> None:
@@ -124,7 +130,7 @@ def unpack(
     return arguments, options
 
 
-def find(namespace: dict, name: str) -> Any:
+def find(namespace: dict[str, Any], name: str) -> Any:
     """Returns what a name stands for in the student's notebook."""
     try:
         return namespace[name]
@@ -141,7 +147,7 @@ def restore_hooks(network: nn.Module, hooks: list[tuple[str, str]]) -> nn.Module
 
 
 def call(
-    function: Any, arguments: Any, options: dict, question: Question
+    function: Any, arguments: Any, options: dict[str, Any], question: Question
 ) -> Observation:
     """Calls a function, and observes it if the examiner asks for that."""
     with torch.set_grad_enabled(question.gradients):

@@ -37,7 +37,6 @@ class Patient:
         read_cpu: Says how many seconds the student's kernel has used.
     """
 
-    timeout: int  # nbclient's
     read_cpu: Callable[[], float] = staticmethod(time.monotonic)
 
     def _get_timeout(self, cell: NotebookNode | None) -> Any:
@@ -51,7 +50,8 @@ class Patient:
         """Does what nbclient does when a cell has run out of time, if it has."""
         clock, cpu = self.start
         passed, used = time.monotonic() - clock, self.read_cpu() - cpu
-        if used < timeout and passed < min(self.timeout, BUSY * timeout):
+        longest = min(self.timeout, BUSY * timeout)  # type: ignore[attr-defined]
+        if used < timeout and passed < longest:
             await asyncio.sleep(0.1)
             return None
         # The next class is nbclient's.

@@ -63,7 +63,7 @@ class Message:
     networks: bytes = b""
 
 
-def encode(value: Any, message: Message) -> dict:
+def encode(value: Any, message: Message) -> dict[str, Any]:
     """Describes a value for the header of a message and adds its numbers to it.
 
     What can't be sent, or is too large, becomes a description of itself.
@@ -72,15 +72,14 @@ def encode(value: Any, message: Message) -> dict:
     try:
         return _encode(value, message, 0)
     except (ValueError, RecursionError, RuntimeError, TypeError) as error:
-        for numbers, count in zip(
-            (message.tensors, message.arrays), before, strict=True
-        ):
+        both: tuple[dict[str, Any], ...] = (message.tensors, message.arrays)
+        for numbers, count in zip(both, before, strict=True):
             for name in list(numbers)[count:]:
                 del numbers[name]
         return _describe(value, str(error))
 
 
-def _encode(value: Any, message: Message, depth: int) -> dict:
+def _encode(value: Any, message: Message, depth: int) -> dict[str, Any]:
     if depth > MAX_DEPTH:
         raise ValueError(f"more than {MAX_DEPTH} levels deep")
     if value is None or (type(value) in PLAIN and _is_short(value)):
@@ -110,7 +109,7 @@ def _is_short(value: bool | int | float | str) -> bool:
     return not isinstance(value, int) or value.bit_length() <= MAX_BITS
 
 
-def _encode_tensor(value: torch.Tensor, message: Message) -> dict:
+def _encode_tensor(value: torch.Tensor, message: Message) -> dict[str, Any]:
     elsewhere = isinstance(value, ElsewhereTensor)
     plain = value.as_subclass(torch.Tensor).detach().cpu().contiguous().clone()
     if plain.dtype not in DTYPES or plain.layout != torch.strided:
@@ -127,7 +126,7 @@ def _encode_tensor(value: torch.Tensor, message: Message) -> dict:
     }
 
 
-def _encode_array(value: np.ndarray | np.generic, message: Message) -> dict:
+def _encode_array(value: np.ndarray | np.generic, message: Message) -> dict[str, Any]:
     plain = np.array(value, order="C", subok=False)
     if plain.dtype.newbyteorder("=").str[1:] not in _array_kinds():
         return _describe(value)
@@ -146,7 +145,7 @@ def _require_room(count: int, others: Any) -> None:
         raise ValueError(f"more than {MAX_NUMBERS // 2**20} MiB of numbers")
 
 
-def _describe(value: Any, reason: str = "") -> dict:
+def _describe(value: Any, reason: str = "") -> dict[str, Any]:
     try:
         text = reason or repr(value)
     except Exception as error:  # a student's own __repr__ may do anything
@@ -195,7 +194,7 @@ def _decode(structure: Any, message: Message, left: list[int], depth: int) -> An
     raise TransportError(f"there is no kind {kind!r} of value")
 
 
-def _decode_tensor(structure: dict, message: Message) -> torch.Tensor:
+def _decode_tensor(structure: dict[str, Any], message: Message) -> torch.Tensor:
     tensor = message.tensors[structure["name"]]
     if structure["parameter"]:
         return torch.nn.Parameter(tensor, requires_grad=structure["requires_grad"])

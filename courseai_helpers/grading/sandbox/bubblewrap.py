@@ -127,7 +127,7 @@ class End:
     cpu_seconds: float = 0.0
     peak_memory: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Takes the cause as JSON has it, too."""
         object.__setattr__(self, "stop", self.stop and Stop(self.stop))
 

@@ -75,14 +75,14 @@ def _find_server() -> socket.socket:
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-m", "courseai_helpers.grading.sandbox.forkserver"],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
             cwd="/",
         )
-    for stream, tell in ((process.stdout, log.info), (process.stderr, log.warning)):
-        threading.Thread(target=log_lines, args=(stream, tell), daemon=True).start()
+    for said in ((process.stdout, log.info), (process.stderr, log.warning)):
+        threading.Thread(target=log_lines, args=said, daemon=True).start()
     _server = ours, process
     return ours
 

@@ -5,6 +5,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 from courseai_helpers.grading.sandbox import privileges
 from courseai_helpers.grading.sandbox.bubblewrap import Limits
@@ -30,7 +31,7 @@ def make_connection(path: str, key: str) -> dict[str, str | int]:
     }
 
 
-def become_kernel(connection: dict, limits: Limits, link: int | None) -> None:
+def become_kernel(connection: dict[str, Any], limits: Limits, link: int | None) -> None:
     """Turns this process into a kernel; doesn't return.
 
     Args:

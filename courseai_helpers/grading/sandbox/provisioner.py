@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+import zmq.asyncio
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import KernelProvisionerBase
@@ -44,13 +45,14 @@ class SandboxedKernelManager(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
+        """The spec of that kernel; Jupyter starts it by the provisioner below."""
         return KernelSpec(
             display_name="Python in a sandbox",
             language="python",
             metadata={"kernel_provisioner": {"provisioner_name": "courseai-sandbox"}},
         )
 
-    def _context_default(self) -> zmq.Context:
+    def _context_default(self) -> zmq.asyncio.Context:
         context = super()._context_default()
         context.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
         context.setsockopt(zmq.RCVHWM, MAX_WAITING)
@@ -82,13 +84,14 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     @property
     def has_process(self) -> bool:
+        """Whether a kernel was started and its end has not been noticed yet."""
         return self.channel is not None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Keeps the working directory: it is the submission."""
         return await super().pre_launch(cmd=[], **kwargs)
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict:
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Starts a kernel and returns how to connect to it.
 
         Raises:
@@ -111,11 +114,11 @@ class SandboxProvisioner(KernelProvisionerBase):
             raise SandboxError(f"a kernel could not be started ({start.error})")
         self.channel.setblocking(False)
         self.pid = start.pid
-        self.connection_info = make_connection(start.path, key)
+        self.connection_info: Any = make_connection(start.path, key)
         self.connection_info["key"] = key.encode()
         return self.connection_info
 
-    def _receive(self) -> dict:
+    def _receive(self) -> Any:
         data = self.channel.recv(65536)
         return json.loads(data) if data else {}
 

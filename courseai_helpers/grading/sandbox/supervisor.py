@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from courseai_helpers.grading.sandbox import privileges
 from courseai_helpers.grading.sandbox.bubblewrap import (
@@ -104,12 +105,12 @@ def count_output(output: mmap.mmap) -> None:
 
     write = OutStream.write
 
-    def write_and_count(self, string: str) -> int | None:
+    def write_and_count(self: OutStream, string: str) -> int | None:
         result = write(self, string)
         output[:] = (read_output(output) + len(string)).to_bytes(8)
         return result
 
-    OutStream.write = write_and_count
+    OutStream.write = write_and_count  # type: ignore[method-assign]
 
 
 def read_output(output: mmap.mmap) -> int:
@@ -127,11 +128,13 @@ def watch(
 ) -> End:
     """Waits for the kernel's end, passes signals on and enforces the limits."""
     start = time.monotonic()
-    stop, message = None, ""
+    stop: Stop | None = None
+    message = ""
     marks = deque([0], maxlen=OUTPUT_MARKS)
     handle = os.pidfd_open(kernel)
     while True:
-        ready, _, _ = select.select([channel, handle], [], [], WATCH_INTERVAL)
+        watched: list[Any] = [channel, handle]
+        ready, _, _ = select.select(watched, [], [], WATCH_INTERVAL)
         if handle in ready:
             break
         if channel in ready:

@@ -24,5 +24,5 @@ class PrintableLines(logging.Formatter):
         return make_lines_printable(super().formatException(ei))
 
 
-class PrintableFormatter(PrintableLines, LogFormatter):  # type: ignore[misc]
+class PrintableFormatter(PrintableLines, LogFormatter):
     """Formats nbgrader's log lines as nbgrader does, what is quoted made printable."""

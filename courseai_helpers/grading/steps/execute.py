@@ -12,6 +12,7 @@ import contextlib
 import math
 import socket
 import time
+from typing import Any
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
@@ -95,7 +96,9 @@ class SandboxedExecute(Patient, Execute):
     stopped = False
     examiner: Examiner | None = None
 
-    def preprocess(self, nb, resources=None, km=None):
+    def preprocess(
+        self, nb: NotebookNode, resources: Any = None, km: Any = None
+    ) -> tuple[NotebookNode, Any]:
         """Executes the notebook in place and notes why cells failed."""
         self.examiner = None
         if self.sandbox:
@@ -103,7 +106,7 @@ class SandboxedExecute(Patient, Execute):
             self.kernel_manager_class = SandboxedKernelManager
             self.examiner = self.make_examiner(nb)
         self.lesson = any(LABORATORY in cell.source for cell in nb.cells)
-        self.failures = {}
+        self.failures: dict[str, Failure] = {}
         # What a new kernel has to run again: the student's cells, and code of ours.
         self.done: list[tuple[NotebookNode | None, str]] = []
         self.seconds: dict[str, float] = {}
@@ -161,7 +164,7 @@ class SandboxedExecute(Patient, Execute):
         usual = self.usual_seconds.get(name_time(cell), sum(known) / len(known))
         return min(self.timeout, max(self.least_timeout, self.patience * usual))
 
-    def create_kernel_manager(self):
+    def create_kernel_manager(self) -> Any:
         """Makes what starts a student's kernel, with a link to the examiner's."""
         manager = super().create_kernel_manager()
         if self.sandbox:
@@ -205,7 +208,9 @@ class SandboxedExecute(Patient, Execute):
             self.log.critical(error)
             raise
 
-    def preprocess_cell(self, cell, resources, index):
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: Any, index: int
+    ) -> tuple[NotebookNode, Any]:
         """Executes one cell; whatever happens, the next one can be executed."""
         if cell.cell_type != "code":
             return cell, resources
@@ -224,7 +229,7 @@ class SandboxedExecute(Patient, Execute):
         self.seconds[name_time(cell)] = time.monotonic() - start
         return cell, resources
 
-    def run(self, cell: NotebookNode, resources: dict, index: int) -> None:
+    def run(self, cell: NotebookNode, resources: dict[str, Any], index: int) -> None:
         """Executes a cell in the student's kernel."""
         self.require_kernel(resources)
         setup = self.examiner is not None and is_setup(cell)
@@ -251,7 +256,7 @@ class SandboxedExecute(Patient, Execute):
             self.connect_examiner()
             self.examiner.set_up(cell.source)
 
-    def require_kernel(self, resources: dict) -> None:
+    def require_kernel(self, resources: dict[str, Any]) -> None:
         """Makes sure that there is a kernel, ready for the next cell.
 
         A cell can end its kernel after its reply. Such a cell is not run again, and the
@@ -285,7 +290,7 @@ class SandboxedExecute(Patient, Execute):
                 return True
         return False
 
-    def examine(self, cell: NotebookNode, resources: dict) -> None:
+    def examine(self, cell: NotebookNode, resources: dict[str, Any]) -> None:
         """Has the examiner execute a test cell, which calls the student's functions."""
         self.require_kernel(resources)
         self.connect_examiner()
@@ -373,8 +378,8 @@ class SandboxedExecute(Patient, Execute):
             self.fail(cell, failure)
         elif errors:
             self.failures[name_cell(cell)] = failure
-        failure = self.failures.get(name_cell(cell))
-        if not is_test(cell) and (failure is None or failure.cause in HARMLESS):
+        noted = self.failures.get(name_cell(cell))
+        if not is_test(cell) and (noted is None or noted.cause in HARMLESS):
             self.done.append((cell, cell.source))
 
     def fail(self, cell: NotebookNode, failure: Failure) -> None:
@@ -393,10 +398,8 @@ class SandboxedExecute(Patient, Execute):
             return classify_death(self.km.provisioner.report)
         return Failure(Cause.KILLED, "The kernel ended while the cell ran.")
 
-    def replace_kernel(self, resources: dict) -> None:
+    def replace_kernel(self, resources: dict[str, Any]) -> None:
         """Starts a new kernel and brings it to where the old one was."""
-        if self.stopped:
-            raise StoppedError
         if self.stopped:
             raise StoppedError
         self._cleanup_kernel()
@@ -417,7 +420,7 @@ class SandboxedExecute(Patient, Execute):
                 return self.replace_kernel(resources)
         return None
 
-    def on_comm_open_jupyter_widget(self, msg):
+    def on_comm_open_jupyter_widget(self, msg: Any) -> None:
         """Avoids nbclient's stand-in for Output widgets.
 
         It needs the state of all widgets, which we don't store. What goes to such a
@@ -425,29 +428,28 @@ class SandboxedExecute(Patient, Execute):
         """
         return None
 
-    async def _async_cleanup_kernel(self):
+    async def _async_cleanup_kernel(self) -> None:
         """Does what nbclient does, which asserts that there is a kernel.
 
-        There is none if a new one could not be started, and the assertion would take
-        the place of the reason.
+        If a new one could not be started, that assertion would hide the reason.
         """
         if self.km is not None:
             await super()._async_cleanup_kernel()
 
     _cleanup_kernel = run_sync(_async_cleanup_kernel)
 
-    async def _async_poll_kernel_alive(self):
+    async def _async_poll_kernel_alive(self) -> None:
         """Does what nbclient does, and can be stopped."""
-        self.watcher = asyncio.current_task()
+        self.watcher: Any = asyncio.current_task()
         await super()._async_poll_kernel_alive()
 
-    def process_message(self, msg, cell, cell_index):
+    def process_message(self, msg: Any, cell: NotebookNode, cell_index: int) -> Any:
         """Keeps a message of the kernel, unless there are too many of them."""
         if self.count(msg):
             return super().process_message(msg, cell, cell_index)
         return None
 
-    def count(self, message: dict) -> bool:
+    def count(self, message: dict[str, Any]) -> bool:
         """Counts a message of the student's kernel; if there are too many, it stops.
 
         Returns:
@@ -463,9 +465,9 @@ class SandboxedExecute(Patient, Execute):
 
 
 def name_time(cell: NotebookNode) -> str:
-    """Returns what the time that a cell takes is known by: its name, or its source.
+    """Returns the key for the time that a cell takes: its name, or its source.
 
-    A cell that nobody marked has no name that stays.
+    Only marked cells have a name that stays.
     """
     return cell.metadata.get("nbgrader", {}).get("grade_id") or cell.source
 
@@ -475,7 +477,7 @@ def is_needed(cell: NotebookNode) -> bool:
     return is_test(cell) or is_setup(cell) or is_solution(cell)
 
 
-def measure_message(message: dict) -> int:
+def measure_message(message: dict[str, Any]) -> int:
     """Returns about how many bytes of output a kernel's message holds."""
     content = message["content"]
     parts = [content.get("text", ""), *content.get("traceback", [])]

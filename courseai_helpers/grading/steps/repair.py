@@ -313,8 +313,13 @@ def find_longest_run(places: list[int]) -> set[int]:
     best: list[list[int]] = []
     for place in places:
         shorter = [run for run in best if run[-1] < place]
-        best.append([*max([[], *shorter], key=len), place])
-    return set(max([[], *best], key=len))
+        best.append([*find_longest(shorter), place])
+    return set(find_longest(best))
+
+
+def find_longest(runs: list[list[int]]) -> list[int]:
+    """Returns the longest of some runs, the first of equals; empty if there is none."""
+    return max(runs, key=len) if runs else []
 
 
 def give_ids(nb: NotebookNode) -> None:

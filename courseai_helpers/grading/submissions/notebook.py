@@ -76,7 +76,9 @@ class SubmissionExporter(NotebookExporter):
         self, files: dict[str, Any], contents: Contents, names: dict[str, Any]
     ) -> None:
         """Removes the files that nbgrader has copied without checking them."""
-        place = self.parent._format_dest(names["assignment"], names["student"])
+        place = self.parent._format_dest(  # type: ignore[union-attr]
+            names["assignment"], names["student"]
+        )
         for name in (contents.files | contents.left_out).keys() - files.keys():
             if not is_notebook(name):
                 Path(place, name).unlink(missing_ok=True)
