@@ -69,7 +69,7 @@ def edit(change: Callable[[dict], object]) -> Break:
     return function
 
 
-# Notebooks that are none.
+# Files that are not notebooks.
 for name, data, reason in (
     ("empty_file", b"", "It is empty"),
     ("zeros", b"\0" * 5000, "It is empty"),
@@ -370,7 +370,7 @@ def duplicate_keys(folder):
 
 
 def add_cells(folder: Path, *cells: object) -> None:
-    """Adds cells of a student's own, or what is none."""
+    """Adds a student's cells, or values that are not cells."""
     edit(lambda nb: nb["cells"].extend(copy.deepcopy(cells)))(folder)
 
 

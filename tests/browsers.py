@@ -39,7 +39,7 @@ CHROMIUM = find_chromium()
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="They need a browser: sudo apt install chromium"
 )
-# No window, no sandbox of its own (containers have no right to one), and no talk with
+# No window, no sandbox (containers may not have one), and no connection to
 # the browser's maker.
 OPTIONS = [
     "--no-sandbox",

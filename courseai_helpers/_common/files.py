@@ -1,4 +1,4 @@
-"""What is kept on disk between two runs of a notebook."""
+"""Files that are kept between two runs of a notebook."""
 
 import os
 import uuid

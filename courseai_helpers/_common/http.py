@@ -1,4 +1,4 @@
-"""Downloads: ask politely, give up soon, say what went wrong."""
+"""Downloads files: identifies itself, gives up soon, says what went wrong."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ USER_AGENT = f"courseai-helpers (course notebook) {requests.utils.default_user_a
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0  # longest silence within a download
 ANSWER_SECONDS = 10.0  # longest wait for the answer to begin, redirects included
-REST_SECONDS = 60.0  # how long a host that did not answer is left alone
+REST_SECONDS = 60.0  # how long a host that did not answer is not asked
 CHUNK_BYTES = 1 << 16
 
 _ADVICE = {
@@ -48,7 +48,7 @@ def fetch(url: str, max_bytes: int, seconds: float, progress: str = "") -> bytes
         max_bytes: Largest size to accept.
         seconds: Longest duration, from the question to the last byte.
         progress: Title of a progress bar on the notebook's page or on stdout; without
-            a title there is none.
+            a title there is no bar.
 
     Returns:
         The file.
@@ -88,10 +88,10 @@ def _read_host(url: str) -> str:
 def _ask(url: str, host: str, seconds: float) -> tuple[_Pieces, requests.Response]:
     """Waits for an answer to begin, for so many seconds, whatever the network does.
 
-    A time-out of requests holds for one silence: each redirect, each byte of a header
-    begins another, looking up the name has none, and a host can have eight addresses.
-    So another thread reads, and what waits for it looks at the clock. A host that was
-    silent is left alone for a while.
+    A time-out of requests limits one silence: each redirect and each byte of a header
+    begins another, looking up the name has no limit, and a host can have eight
+    addresses. So another thread reads, while this one watches the clock. A host that
+    did not answer is not asked again for a while.
 
     Returns:
         What comes after the header, piece by piece, and the response.
@@ -146,9 +146,9 @@ def _check_status(response: requests.Response, url: str) -> None:
 
 
 def _stop(response: requests.Response) -> None:
-    """Makes the other thread end, if it still reads."""
-    # It may end just now by itself, and close the socket in the middle of this; and
-    # urllib3 before 2.3 has no such thing.
+    """Stops the other thread, if it still reads."""
+    # It may end by itself at this moment and close the socket; and urllib3 before 2.3
+    # has no `shutdown`.
     with contextlib.suppress(OSError, RuntimeError, ValueError, AttributeError):
         response.raw.shutdown()
 

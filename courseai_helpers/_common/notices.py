@@ -18,7 +18,7 @@ def show_notice(text: str) -> None:
     Args:
         text: The paragraph, plain text.
     """
-    # Who runs in a notebook has IPython loaded; nobody else should wait for it.
+    # A notebook has IPython loaded; other programs should not wait for it.
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
         print(f"Notice: {text}")

@@ -1,4 +1,4 @@
-"""Prints what others have written without letting it command the terminal."""
+"""Prints what others have written so that it can't command the terminal."""
 
 import sys
 import unicodedata
@@ -22,7 +22,7 @@ def is_command(character: str) -> bool:
 
 
 def make_printable(text: object) -> str:
-    r"""Returns a text as one line that shows itself and does nothing else.
+    r"""Returns a text as one line in which nothing acts on a terminal.
 
     Args:
         text: Anything; what would command a terminal is written as in a Python string,

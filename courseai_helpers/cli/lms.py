@@ -128,7 +128,7 @@ def run_import_submissions(options: argparse.Namespace) -> int:
 
 
 def print_end(dry_run: bool) -> None:
-    """Says that nothing was changed, if that is so."""
+    """Says so if nothing was changed."""
     if dry_run:
         say("This was a dry run: nothing was changed.")
 

@@ -1,4 +1,4 @@
-"""Numbers and methods beside Grad-CAM: other explanations, and how good they are.
+"""Numbers and methods besides Grad-CAM: other explanations, and how good they are.
 
 Here are the peers that the lesson compares Grad-CAM with, the scores of that
 comparison, and the classifier that learns a shortcut. None of it is an exercise.

@@ -1,4 +1,4 @@
-"""Other explanations of a prediction, by captum and torch-cam.
+"""Explains a prediction by other methods, with captum and torch-cam.
 
 The extra `methods` installs the two; nothing else in this package needs them.
 """
@@ -26,8 +26,8 @@ def compute_other_heatmaps(
 ) -> dict[str, np.ndarray]:
     """Explains one class by Grad-CAM++, HiResCAM, Score-CAM and occlusion.
 
-    Score-CAM asks for one forward pass for each of the 512 channels of `layer4`. Here
-    it makes do with the 16 channels of the largest mean activation.
+    Score-CAM needs one forward pass for each of the 512 channels of `layer4`. Here it
+    uses only the 16 channels with the largest mean activation.
 
     Args:
         model: A ResNet in eval mode. It is left as it was.
@@ -36,8 +36,8 @@ def compute_other_heatmaps(
 
     Returns:
         Name of the method to heatmap, a float array [H, W] in [0, 1] whose maximum is 1
-        unless nothing speaks for the class. Without captum and torch-cam a notice says
-        how to install them, and there is no heatmap.
+        unless there is no evidence for the class. Without captum and torch-cam a notice
+        says how to install them, and the dict is empty.
 
     Source:
         Chattopadhay et al., "Grad-CAM++", WACV 2018; Draelos and Carin, "Use HiResCAM
@@ -60,7 +60,7 @@ def compute_other_heatmaps(
 def _explain(
     model: nn.Module, img_tensor: torch.Tensor, target_class: int
 ) -> dict[str, np.ndarray]:
-    # What the methods change, they change on a copy: the head, which is small.
+    # The methods change the head, so they get a copy of it, which is small.
     trunk, head = nn.Sequential(*list(model.children())[:-2]), _copy_head(model)
     with torch.no_grad():
         maps = trunk(img_tensor)

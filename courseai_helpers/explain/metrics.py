@@ -61,7 +61,7 @@ def _score(
 
 
 def _spoil(img_tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns the image without anything on it, and without its details."""
+    """Returns an empty image, and the image without its details."""
     blurred = functional.gaussian_blur(img_tensor, [31, 31], [10.0, 10.0])
     return torch.zeros_like(img_tensor), blurred
 

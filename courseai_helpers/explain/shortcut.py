@@ -81,7 +81,7 @@ def make_scenes(kind: str, count: int, *, seed: int) -> list[Scene]:
 
 
 def compute_features(model: nn.Module, scenes: list[Scene]) -> torch.Tensor:
-    """Computes what the last layer of a network gets to see of scenes.
+    """Computes the input of a network's last layer for some scenes.
 
     Args:
         model: A ResNet, or a classifier that `train_classifier` returned.
@@ -100,7 +100,7 @@ def compute_features(model: nn.Module, scenes: list[Scene]) -> torch.Tensor:
 
 
 def train_classifier(model: nn.Module, scenes: list[Scene]) -> nn.Module:
-    """Trains a linear classifier on what the frozen network makes of the scenes.
+    """Trains a linear classifier on the frozen network's features of the scenes.
 
     It is logistic regression on the pooled features of `layer4`, started from zero, so
     that the same scenes give the same classifier.

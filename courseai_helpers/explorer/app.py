@@ -72,7 +72,7 @@ def explore(
 
 
 def in_turn(handle: Callable[..., Any]) -> Callable[..., Any]:
-    """Handles one change after the other, and none that the explorer itself makes.
+    """Handles one change at a time, and none that the explorer itself makes.
 
     JupyterLab reports changed values in one thread and pressed buttons in another.
     """
@@ -156,7 +156,7 @@ class Explorer(widgets.VBox):
 
     @in_turn
     def _update(self, change: dict[str, Any] | None = None, note: str = "") -> None:
-        """Brings the controls into line with one another and shows what they say."""
+        """Makes the controls consistent and shows what they select."""
         with self._settle():
             layer = self.controls.layer.value  # another may be chosen meanwhile
             self._align_controls(layer)
@@ -191,7 +191,7 @@ class Explorer(widgets.VBox):
         return f"{c.view.value.capitalize()} {c.channel.value} of {layer}"
 
     def _look(self, layer: str) -> View:
-        """Asks for what the controls say, and draws it."""
+        """Asks for what the controls select, and draws it."""
         c, inquiry = self.controls, self._inquiry
         channel, opacity = c.channel.value, c.opacity.value / 100
         if c.view.value == FILTER:

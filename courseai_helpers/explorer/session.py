@@ -1,4 +1,4 @@
-"""Asks the reader's own functions what the explorer is to show, each thing once."""
+"""Asks the reader's own functions what the explorer should show, each thing once."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def keep_quiet() -> Iterator[None]:
 
 
 class Inquiry:
-    """What a network makes of one photo, as told by the reader's own functions.
+    """A network's view of one photo, computed by the reader's own functions.
 
     Attributes:
         stages: The network's convolutional stages, in the order of their use.

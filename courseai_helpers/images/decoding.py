@@ -1,4 +1,4 @@
-"""From any file that claims to be a picture to an RGB image, or to a clear error."""
+"""Turns any file that claims to be a picture into an RGB image, or a clear error."""
 
 import io
 import os
@@ -28,7 +28,7 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryErr
 
 
 class ImageError(ValueError):
-    """A picture cannot be had or used; the message says why and what to do."""
+    """A picture cannot be loaded or used; the message says why and what to do."""
 
 
 def load_image(source: str | os.PathLike[str] | bytes) -> Image.Image:

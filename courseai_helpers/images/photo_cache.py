@@ -1,8 +1,8 @@
-"""Photos kept on disk, and believed only if nobody else can have put them there.
+"""Photos kept on disk, and trusted only if nobody else can have put them there.
 
-A cache may be shared, so that a class downloads once. What only its owner can write is
-taken as it is. What others can write as well is taken if it is what this user fetched
-or unpacked once: the hashes of that are noted in the user's own folder.
+A cache may be shared, so that a class downloads once. A file that only its owner can
+write is trusted. A file that others can write as well is trusted if this user once
+fetched or unpacked the same: the hashes are noted in the user's own folder.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def keep(url: str, data: bytes) -> None:
     """
     path = find_place(url)
     digest = hashlib.sha256(data).hexdigest()
-    with contextlib.suppress(OSError):  # it is needed in a cache of many users only
+    with contextlib.suppress(OSError):  # needed only in a cache of many users
         notes = read_notes() | {path.stem: digest}
         store(find_notes(), json.dumps(notes, indent=1).encode())
     store(path, data)
@@ -74,7 +74,7 @@ def is_ours(path: Path) -> bool:
         OSError: If there is no such file.
     """
     if os.name != "posix":
-        return True  # rights are told otherwise there
+        return True  # Windows has other permissions
     path = path.resolve()
     entry = path.stat()
     if is_open(entry):
@@ -91,6 +91,6 @@ def is_ours(path: Path) -> bool:
 
 
 def is_open(status: os.stat_result) -> bool:
-    """Tells whether others than its owner can write to a file or folder."""
+    """Tells whether anybody but its owner can write to a file or folder."""
     group = status.st_gid != status.st_uid  # else it is the owner's private one
     return bool(status.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if group else 0)))

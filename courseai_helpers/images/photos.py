@@ -1,4 +1,4 @@
-"""Photos by name and by web address, kept on disk, with a way out offline."""
+"""Photos by name and by web address, kept on disk, with a substitute offline."""
 
 from functools import cache
 from importlib.resources import files
@@ -64,7 +64,7 @@ def load_image_from_url(url: str) -> Image.Image:
     """Loads a picture from the web; what was fetched once is kept and found again.
 
     It is kept in the directory that COURSEAI_CACHE names, by default the user's cache.
-    What other users may have put there is not taken, but fetched anew.
+    A file that other users may have put there is fetched again.
 
     Args:
         url: The http or https address of the picture itself.
@@ -73,7 +73,8 @@ def load_image_from_url(url: str) -> Image.Image:
         The picture, RGB, as `load_image` gives it.
 
     Raises:
-        ImageError: If it is neither kept nor to be had: no connection, an error status,
+        ImageError: If it is not kept and can't be fetched: no connection, an error
+        status,
             more than 20 MB or 30 seconds, no picture, or COURSEAI_OFFLINE=1.
     """
     if data := read_kept(url):
@@ -95,7 +96,7 @@ def download(url: str) -> tuple[bytes, Image.Image]:
     """Downloads a picture: the file, and what it shows.
 
     Raises:
-        ImageError: If it can't be had, or is no picture.
+        ImageError: If it can't be fetched, or is not a picture.
     """
     try:
         data = fetch(url, MAX_BYTES, MAX_SECONDS)

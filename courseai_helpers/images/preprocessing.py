@@ -1,4 +1,4 @@
-"""Photos for the lessons, and how ImageNet networks want them prepared."""
+"""Prepares photos for networks that were trained on ImageNet."""
 
 import torch
 from PIL import Image

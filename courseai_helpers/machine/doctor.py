@@ -71,7 +71,7 @@ def run_checks(checks: list[Check]) -> list[Finding]:
 
 
 def describe(findings: list[Finding]) -> str:
-    """Returns a table of the findings, the state in words, and the sum of it."""
+    """Returns a table of the findings, with a summary."""
     width = max(len(finding.subject) for finding in findings)
     lines = []
     for subject, state, text, fix in findings:
@@ -99,7 +99,7 @@ def check_packages(extra: str = "") -> Iterator[Finding]:
     """Compares what is installed with the versions that the course was tested with.
 
     Args:
-        extra: The extra of the package that has to be there as well.
+        extra: An extra of the package that has to be installed as well.
     """
     subject = f"packages {extra}".strip()
     wanted = read_pins(extra)
@@ -162,7 +162,7 @@ def find_version(name: str) -> str:
 
 
 def check_device() -> Iterator[Finding]:
-    """Says on what torch will compute; a CPU is enough."""
+    """Says which device torch will use; a CPU is enough."""
     import torch
 
     from courseai_helpers.models.pretrained import choose_device
@@ -279,7 +279,7 @@ def check_disk() -> Iterator[Finding]:
 
 
 def check_memory() -> Iterator[Finding]:
-    """Checks that there is memory, also in a container that has a share of it."""
+    """Checks that there is enough memory, within a container's limit as well."""
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
         yield Finding("memory", "ok", "this system does not tell")
         return

@@ -28,7 +28,7 @@ def fetch_all() -> Iterator[str]:
         A line for each file.
 
     Raises:
-        CourseError: if one can't be had or kept; what came before it stays.
+        CourseError: if one can't be fetched or kept; those before it stay.
     """
     if is_offline():
         raise CourseError(
@@ -56,7 +56,7 @@ def list_web_photos() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def explain(what: str) -> Iterator[None]:
-    """Turns what may go wrong into a paragraph with the next step."""
+    """Turns an error into a paragraph with the next step."""
     try:
         yield
     except (DownloadError, ImageError) as error:
@@ -81,7 +81,7 @@ def write_pack(path: Path) -> Iterator[str]:
         A line for each file.
 
     Raises:
-        CourseError: if something can't be had, or the file can't be written.
+        CourseError: if something can't be fetched, or the file can't be written.
     """
     if not is_offline() or find_missing():
         yield from fetch_all()
@@ -126,7 +126,7 @@ def install_pack(path: Path) -> Iterator[str]:
         A line for each file.
 
     Raises:
-        CourseError: if the file is not whole, or not such a file.
+        CourseError: if the file is incomplete, or not such a file.
     """
     try:
         with zipfile.ZipFile(path) as pack:

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class WatchedLayer:
-    """What a watched layer gave in the last forward pass."""
+    """A watched layer's output in the last forward pass."""
 
     def __init__(self, name: str):
         self._name = name
@@ -35,17 +35,17 @@ class WatchedLayer:
         # Recording begins here: what lies before this layer needs no gradients.
         torch.set_grad_enabled(True)
         self._output = output.detach().clone().requires_grad_()
-        # The network goes on with a copy: a later layer may work in place on it.
+        # The network continues with a copy: a later layer may change it in place.
         return self._output.clone()
 
 
 @contextmanager
 def watch_layer(model: nn.Module, name: str) -> Iterator[WatchedLayer]:
-    """Keeps what a layer gives while the model runs inside a `with` block.
+    """Keeps a layer's output while the model runs inside a `with` block.
 
     Inside the block the model is in eval mode, and PyTorch records for gradients what
-    comes after the layer, and nothing that comes before it. That is so for a caller who
-    has turned gradients off, too. After the block the model is as it was: without our
+    comes after the layer, and nothing that comes before it. This holds even if the
+    caller has turned gradients off. After the block the model is as it was: without our
     hook, every module in its own train or eval mode.
 
     Args:

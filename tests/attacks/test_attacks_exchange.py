@@ -106,7 +106,7 @@ def plant_own(inbound: Path, course: Path, other: Path) -> None:
 
 
 def plant_others(inbound: Path, course: Path) -> None:
-    """Plants submissions in others' names, and with names that are none."""
+    """Plants submissions in others' names, and with invalid names."""
     for student in (ADA, BEN):
         for when in (NOW, LATER, "2099-01-01 00:00:00 UTC"):
             make_folder(inbound, f"{student}+{ASSIGNMENT}+{when}+forged", "forged")

@@ -67,7 +67,7 @@ class Line:
         link: The socket.
         models: The names of the lesson's models, by identity: these are not sent.
         sent: The arguments that the other side has, with number and digest.
-        given_up: The names of the functions that are not asked any more.
+        given_up: The names of the functions that are no longer called.
         asked: The name of the function that is being called.
     """
 
@@ -97,7 +97,7 @@ def set_up(
         names: The names of the exercises.
         source: The setup cell; a model that it makes is one of the lesson's.
         salt: What the hidden tests' random inputs depend on.
-        given_up: The names of the functions that are not asked any more.
+        given_up: The names of the functions that are no longer called.
     """
     # Not before: a student's kernel has a copy of what was imported before it started.
     from courseai_helpers.grading.examiner import oracles
@@ -191,7 +191,7 @@ def ask(
 
 
 def pack(line: Line, values: tuple[Any, ...], message: Message) -> list[Argument]:
-    """Describes the arguments of a question: in full only if they are news."""
+    """Describes the arguments of a question, in full only if they are new."""
     arguments: list[Argument] = []
     networks: dict[int, tuple[nn.Module, list[tuple[str, str]]]] = {}
     for place, value in enumerate(values):

@@ -1,7 +1,7 @@
 """Describes values in JSON and safetensors, and builds them from such descriptions.
 
-Reading a description runs no code of whoever wrote it: what is no number, text, list,
-dict, tensor or array arrives as a `Foreign` that bears the name of its type.
+Reading a description runs none of its sender's code: what is not a number, text, list,
+dict, tensor or array arrives as a `Foreign` with the name of its type.
 """
 
 import re
@@ -34,7 +34,7 @@ class TransportError(Exception):
 
 
 class Foreign:
-    """Stands for a value that is no number, text, list, dict, tensor or array.
+    """Stands for a value that is not a number, text, list, dict, tensor or array.
 
     Every one is of a class of its own that bears the name of the value's type.
     """
