@@ -64,8 +64,8 @@ class Entry:
         exercise: The function it is for.
         title: What is special or wrong about it.
         caught_by: The test cells that have to reject it; none for a right one.
-        code: What stands in the answer cell, or in the place of the TODO.
-        line: Where it stands in the bank.
+        code: The answer cell's code, or the code in place of the TODO.
+        line: Its line in the bank.
     """
 
     exercise: str
@@ -85,7 +85,7 @@ class Verdict:
     Attributes:
         entry: The entry.
         messages: For each test cell that rejected it, by its short name, the message.
-        crashed: The test cells that broke down, instead of saying what is wrong.
+        crashed: The test cells that crashed instead of saying what is wrong.
         lines: For each test cell that rejected it, the line that did.
         visible: The test cells whose visible part rejected it.
     """
@@ -149,7 +149,7 @@ def complete(entry: Entry, cells: dict[str, str]) -> str:
 
 
 def prepare(cells: dict[str, str]) -> dict:
-    """Runs what stands before the exercises, and all the reference answers."""
+    """Runs the cells before the exercises, and all the reference answers."""
     import torch
 
     torch.set_num_threads(1)

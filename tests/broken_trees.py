@@ -1,4 +1,4 @@
-"""What may be wrong with a submission: a hundred ways to break a good one.
+"""A hundred ways to break a good submission.
 
 Each is a function that gets the submission's folder, with the finished notebook of the
 small course in it. It is registered with a part of what the instructor is told: a
@@ -19,7 +19,7 @@ NAME = "small.ipynb"
 Break = Callable[[Path], None]
 REFUSED: dict[str, tuple[Break, str]] = {}
 NOTED: dict[str, tuple[Break, str]] = {}
-QUIET = ""  # where nothing has to be said, for nothing is lost
+QUIET = ""  # where no message is needed: nothing is lost
 
 
 def refused(reason: str) -> Callable:

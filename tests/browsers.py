@@ -116,7 +116,7 @@ def open_browser() -> Iterator:
 
 
 def open_page(browser, address: str, width: int = 1180, height: int = 900):
-    """Opens an address as somebody who shares no cookies with the others."""
+    """Opens an address in a session of its own, without others' cookies."""
     context = browser.new_context(viewport={"width": width, "height": height})
     context.set_default_timeout(3 * MINUTE)
     page = context.new_page()

@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Makes a skip a failure in CI: what is not there is not tested."""
+    """Turns a skip into a failure in CI, where everything has to be tested."""
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"In CI nothing may be skipped: {report.longrepr[-1]}"
@@ -178,7 +178,7 @@ def drop_figures(path: Path) -> None:
 def demonstration(
     root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
-    """The folder in which `courseai demo` ran anew, and what it said."""
+    """The folder of a fresh `courseai demo`, and its output."""
     course = copy_course(root, tmp_path_factory.mktemp("course"))
     # `make demo` shows the whole lesson; here it is about the gradebook and the pages.
     drop_figures(course / "source" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb")

@@ -64,7 +64,7 @@ class Attack:
     """One attack.
 
     Attributes:
-        kind: What it is aimed at; the file that it stands in.
+        kind: Its target, which is the name of its file.
         title: What it does.
         holds: What must hold.
         code: What stands in the answer cell.

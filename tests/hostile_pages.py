@@ -25,7 +25,7 @@ fetch('/api/terminals', {method: 'POST', headers: {'X-XSRFToken':
 
 @dataclass
 class Canary:
-    """A server that nobody has reason to call.
+    """A server that is called only if an attack succeeds.
 
     Attributes:
         port: Where it listens.

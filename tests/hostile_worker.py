@@ -20,7 +20,7 @@ honest = vars(execution).setdefault("honest", execution.answer_packed)
 
 
 class Bomb:
-    """Runs code wherever it is unpickled: it tells in which program."""
+    """Runs code wherever it is unpickled, and notes in which program."""
 
     def __reduce__(self):
         code = (

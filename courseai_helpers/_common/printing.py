@@ -17,7 +17,7 @@ _COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def is_command(character: str) -> bool:
-    """Tells whether a character does something to a terminal or page but be there."""
+    """Tells whether a character acts on a terminal or page, and is not just shown."""
     return character not in _JOINERS and unicodedata.category(character) in _COMMANDS
 
 

@@ -25,7 +25,7 @@ def find_place(url: str) -> Path:
 
 
 def read_kept(url: str) -> bytes:
-    """Returns the picture that is kept; nothing if it is missing, damaged, foreign."""
+    """Returns the kept picture; nothing if it is missing, damaged or foreign."""
     path = find_place(url)
     noted = read_notes().get(path.stem)
     try:

@@ -51,7 +51,7 @@ SAMPLE = (
 )
 ATTACKS = read_attacks(always=SAMPLE)
 NAMES = [str(attack) for attack in ATTACKS]
-# Nothing of it is ours to unprotect, or it takes a kernel to attack.
+# These do not depend on our protection, or need a kernel to attack.
 UNCONTROLLED = {
     "a name that only a name server of the attacker's knows": "a name server",
     "every network interface": "a network",

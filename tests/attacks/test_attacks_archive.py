@@ -124,8 +124,8 @@ def make_attacks() -> dict[str, tuple[bytes, str, bool | None]]:
     """Makes the archives.
 
     Returns:
-        For each what is in it, what has to be said about it, and whether the good
-        notebook that is in it, too, comes in; None where that depends on zipfile.
+        For each its content, the expected message, and whether the good notebook in it
+        is imported; None where that depends on zipfile.
     """
     return {
         "20,001 empty files": (

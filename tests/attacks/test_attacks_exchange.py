@@ -1,4 +1,4 @@
-"""What a student gets by what is put into the exchange: nothing.
+"""What students gain by planting things in the exchange: nothing.
 
 Users of this machine hand in with nbgrader, one of them plants everything that came to
 our minds, and an instructor collects: once as an ordinary user, once as root.
@@ -27,7 +27,7 @@ COLLECT = ("nbgrader", "collect", ASSIGNMENT)
 
 
 class Class:
-    """A class on this machine: where its folders are, and what was said."""
+    """A class on this machine: its folders and its output."""
 
     def __init__(self, top: Path):
         self.top = top
@@ -72,7 +72,7 @@ def make_folder(inbound: Path, name: str | bytes, text: str = "{}") -> Path:
 
 
 def plant_own(inbound: Path, course: Path, other: Path) -> None:
-    """Plants in a submission of one's own what leads elsewhere, or never ends."""
+    """Plants links that lead elsewhere, and endless files, in one's submission."""
     folder = make_folder(inbound, f"{EVE}+{ASSIGNMENT}+{NOW}+x", "eve's own")
     source = course / "source" / ASSIGNMENT
     for name, target in (
@@ -193,7 +193,7 @@ def room(folder):
 
 
 def give(folder: Path, user: str) -> None:
-    """Gives a folder and what is in it to a user, who closes it to others."""
+    """Gives a folder and its content to a user, closed to others."""
     for path in (folder, *folder.rglob("*")):
         shutil.chown(path, user)
     folder.chmod(0o700)

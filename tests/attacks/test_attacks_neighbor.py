@@ -37,9 +37,9 @@ COMMANDS = {
     "feedback": [*NBGRADER, "generate_feedback", ASSIGNMENT, "--force"],
     "solution": [*NBGRADER, "generate_solution", "loud", "--force"],
 }
-# The server needs a port, and lets in who has its key. A kernel without a sandbox,
-# which runs no student's code, has five, where all is encrypted, and one where its own
-# processes may print, which know a secret.
+# The server needs a port, and admits only those with its key. A kernel without a
+# sandbox, which runs no student's code, has five, where all is encrypted, and one where
+# its own processes may print, which know a secret.
 PORTS = {"Formgrader": 1, "solution": 6}
 LESSON = "source/visualizing_features/visualizing_features.ipynb"
 LOUD = f"import time\nfor _ in range(40):\n    print('{MARKER.decode()}', flush=True)\n"
@@ -53,7 +53,7 @@ class Machine:
         course: The course, which its instructor has closed to others.
         shared: What stands for /tmp.
         home: The instructor's home, which others may enter.
-        loot: Where planted files tell that they were run.
+        loot: Where planted files note that they were run.
     """
 
     course: Path
@@ -71,7 +71,7 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine():
-    """The machine, with a neighbor who has planted what may be run."""
+    """The machine, with a neighbor's planted files."""
     folder = Path(tempfile.mkdtemp(prefix="courseai-neighbor-", dir="/var/tmp"))
     folder.chmod(0o755)
     subprocess.run(["useradd", "--no-create-home", NAME], check=True)
@@ -125,7 +125,7 @@ def attack(machine: Machine, *arguments: str):
 
 
 def check(machine: Machine, commands: dict[str, list[str]]) -> str:
-    """Runs commands, in none of which the neighbor may get anything.
+    """Runs commands; the neighbor may gain nothing during any of them.
 
     Returns:
         A table of what it got.

@@ -1,4 +1,4 @@
-"""Attacks on who opens a submission: real pages in a real browser.
+"""Attacks on the person who opens a submission: real pages in a real browser.
 
 The server that shows them is the instructor's own and would open a terminal for every
 script that asks.
@@ -61,7 +61,7 @@ HELD_ANYWAY = {
     "widget",
     *MESSAGES,
 }  # fmt: skip
-# These run nothing, but tell that, when and where a submission is read.
+# These run nothing, but reveal that, when and where a submission is read.
 CALLS = {title for title in (*MARKDOWN, *OUTPUTS) if "elsewhere" in title}
 CALLS.add("redirection")
 GUARD = "courseai_helpers.grading.sanitize.formgrader"  # an extension of the server
@@ -116,7 +116,7 @@ def list_bundles(student: str, canary: Canary) -> list[tuple[dict, dict]]:
 
 
 def write_outputs(student: str, canary: Canary) -> list:
-    """Returns code cells that put out, and have put out, what is hostile."""
+    """Returns code cells whose code and stored outputs are hostile."""
     cells = []
     for data, metadata in list_bundles(student, canary):
         source = (
@@ -159,7 +159,7 @@ class Class:
 
     Attributes:
         course: Its folder.
-        canary: Who is called when an attack succeeds.
+        canary: The server that a successful attack calls.
         graded: What `courseai grade` said.
     """
 
@@ -363,7 +363,7 @@ def visits(everybody, chromium, tmp_path_factory) -> dict[str, Visit]:
         found["lab, raw"] = visit_lab(chromium, address, everybody, *raw)
         found["links"] = follow_links(chromium, address, everybody)
         found["links"].work = list_work(chromium, address, "graded-words")
-    # Started elsewhere, a server has not read the course's settings when it makes what
+    # A server started elsewhere has not read the course's settings when it makes what
     # shows submissions.
     with start_server(everybody.course.parent, private, guarded=False) as address:
         page = open_private_page(chromium)

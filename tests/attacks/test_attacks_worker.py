@@ -1,4 +1,4 @@
-"""A worker that somebody has taken over: what it gets from the one who grades."""
+"""A worker that somebody has taken over: what it can get from the grader."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ GRADER = ("courseai_helpers.cli", "courseai_helpers.grading.cluster.courier")
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
-    """A course that was graded by such a worker, what was said, and its folder."""
+    """A course that was graded by such a worker, the output, and its folder."""
     folder = tmp_path_factory.mktemp("attacked")
     course = make_course(folder / "course")
     for name in ATTACKS:

@@ -31,7 +31,7 @@ COMMANDS = ("\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\x90q\x9c", "\x08", "\x7f"
 
 
 def is_harmless(text: str) -> bool:
-    """Tells whether a terminal shows a text and does nothing."""
+    """Tells whether a terminal would only show a text."""
     return not any(
         unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
         and c not in "\n\u200d"

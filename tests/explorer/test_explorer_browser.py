@@ -1,6 +1,6 @@
 """The explorer in JupyterLab, in a real browser, by keyboard alone.
 
-With COURSEAI_SCREENSHOTS=1 it takes the picture in docs/ anew.
+With COURSEAI_SCREENSHOTS=1 it takes the picture in docs/ again.
 """
 
 import browsers

@@ -1,7 +1,7 @@
 """A class of one in JupyterLab, in a real browser: from release to feedback.
 
 The student and the instructor have a JupyterLab each and share only the exchange. With
-COURSEAI_SCREENSHOTS=1 the pictures in docs/ are taken anew.
+COURSEAI_SCREENSHOTS=1 the pictures in docs/ are taken again.
 """
 
 import re

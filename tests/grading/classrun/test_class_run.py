@@ -1,4 +1,4 @@
-"""`courseai grade`: what a class gets, whatever happens on the way."""
+"""`courseai grade`: a class gets its scores, whatever happens on the way."""
 
 import contextlib
 import os
@@ -67,7 +67,7 @@ def course(empty_course, tmp_path) -> Path:
 
 
 def read_causes(course: Path, student: str) -> dict[str, str]:
-    """Returns the cause of each failure that the autograded notebook tells of."""
+    """Returns the cause of each failure in the autograded notebook."""
     path = course / "autograded" / student / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
     failures = nbformat.read(path, as_version=4).metadata[CAUSES]
     return {cell: failure["cause"] for cell, failure in failures.items()}

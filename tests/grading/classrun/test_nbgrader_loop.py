@@ -30,7 +30,7 @@ WRITTEN = {"reflect_hierarchy", "reflect_context", "stretch_wrong_prediction"}
 
 
 class Loop(NamedTuple):
-    """What is left where after one way through the loop."""
+    """The files after one pass through the loop."""
 
     autograded: list[Score]
     logs: dict[str, str]

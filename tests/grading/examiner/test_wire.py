@@ -343,7 +343,7 @@ def reply_with(link: socket.socket, change: dict) -> None:
 
 
 def call_with(ends, change: dict):
-    """Calls a function whose reply is a good one, but for a change."""
+    """Calls a function whose reply is valid but for one change."""
     thread = threading.Thread(target=reply_with, args=(ends[1], change))
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""`nbgrader collect` as this course has it: what is chosen, and what is copied."""
+"""This course's `nbgrader collect`: what it chooses and what it copies."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ from courseai_helpers.grading.submissions.safe_files import (
 
 pytestmark = needs_root
 
-# Two users that every machine has, for students, and a due date: see make_course.
+# Two system users stand in for students; a due date: see make_course.
 ADA, BEN = "daemon", "bin"
 IN_TIME, LATE = "2026-10-01 10:00:00.000000 UTC", "2026-11-09 10:00:00.000000 UTC"
 SECRET = "a secret of the instructor's"

@@ -19,7 +19,7 @@ pytestmark = kernels.needs_sandbox
 
 
 def copy_programs(folder: Path) -> Path:
-    """Copies PostgreSQL: root starts it as a user who may see nothing of this place.
+    """Copies PostgreSQL: root runs it as a user who can't read this environment.
 
     Returns:
         The folder of its programs.

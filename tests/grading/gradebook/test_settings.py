@@ -1,4 +1,4 @@
-"""A setting counts for every command, wherever it stands."""
+"""A setting holds for every command, whichever file it is in."""
 
 import json
 from pathlib import Path

@@ -34,7 +34,7 @@ def list_commands(document: str) -> list[str]:
 
 
 def prepare(course: Path) -> None:
-    """Puts there what the guide tells to download."""
+    """Provides the files that the guide says to download."""
     make_course(course)
     (course / "canvas_gradebook.csv").write_text(CANVAS, newline="")
     (course / "moodle_participants.csv").write_text(MOODLE)

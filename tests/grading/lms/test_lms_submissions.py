@@ -1,4 +1,4 @@
-"""`courseai import submissions`: downloads from Canvas and Moodle, whatever is in."""
+"""`courseai import submissions`: downloads from Canvas and Moodle, good and bad."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""CSV tables that any spreadsheet can open, and that say what they said."""
+"""CSV tables that any spreadsheet opens, with their content unchanged."""
 
 import csv
 import io

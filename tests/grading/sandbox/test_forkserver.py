@@ -103,7 +103,7 @@ def test_a_kernel_leaves_nothing_to_the_next(run_inside):
     )
     answer = run_inside(
         "import os, torch; print(torch.rand is None, 'LEFT' in os.environ)",
-        # The environment may lie under /tmp itself, so that it is not empty.
+        # The environment may lie under /tmp itself, which is then not empty.
         "print([os.path.exists(f'{place}/left') for place in ('/tmp', '/dev/shm')])",
     )
     assert answer.text.splitlines() == ["False False", "[False, False]"]

@@ -1,4 +1,4 @@
-"""What is left of a submission's texts and outputs, whatever they are made of."""
+"""What remains of hostile texts and outputs after cleaning."""
 
 from html.parser import HTMLParser
 
@@ -47,7 +47,7 @@ class Tags(HTMLParser):
 
 
 def is_harmless(page: str) -> bool:
-    """Tells whether a page has nothing but what may be on it."""
+    """Tells whether a page has only what is allowed on it."""
     return all(
         tag in TAGS and all(ATTRIBUTES[n].fullmatch(v or "") for n, v in values.items())
         for tag, values in Tags(page).found

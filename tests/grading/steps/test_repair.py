@@ -1,4 +1,4 @@
-"""What is noted about a submission: nothing on untouched work, all that was changed."""
+"""Notes on a submission: none for untouched work, one for each change."""
 
 import copy
 from collections.abc import Callable
