@@ -395,8 +395,9 @@ def make_mutants(solutions: dict[str, str], count: int, seed: int) -> list[Mutan
             seen.add(code)
             mutants.append(Mutant(title, (change,), code))
     for first in random_.choices(mutants, k=2 * (count - len(mutants))):
-        change, make = random_.choice(list(list_changes(first.code)))
-        if len(mutants) < count and (code := make()) not in seen:
-            seen.add(code)
-            mutants.append(Mutant(first.base, (*first.changes, change), code))
+        seconds = list(list_changes(first.code)) if len(mutants) < count else []
+        for change, make in random_.sample(seconds, min(1, len(seconds))):
+            if (code := make()) not in seen:
+                seen.add(code)
+                mutants.append(Mutant(first.base, (*first.changes, change), code))
     return mutants
