@@ -72,7 +72,7 @@ def test_there_is_much_work_of_every_kind_and_none_of_it_twice(cells):
 
 
 def test_the_same_seed_makes_the_same_work_and_draws_the_same_cases(cells):
-    for name in EXERCISES:
+    for name in ("heat_inside", "capture_activations"):
         assert make_work(name, cells, 1) == make_work(name, cells, 1)
         assert make_work(name, cells, 1) != make_work(name, cells, 2)
         assert draw(STRATEGIES[name], 20) == draw(STRATEGIES[name], 20)
