@@ -7,9 +7,11 @@ comparison, and the classifier that learns a shortcut. None of it is an exercise
 from courseai_helpers.explain.methods import compute_other_heatmaps
 from courseai_helpers.explain.metrics import (
     correlate_ranks,
+    make_random_heatmaps,
     randomize_layers,
-    score_deletion_insertion,
+    score_heatmap,
 )
+from courseai_helpers.explain.optimizing import optimize_image
 from courseai_helpers.explain.shortcut import (
     LABELS,
     compute_features,
@@ -23,9 +25,11 @@ __all__ = [
     "compute_features",
     "compute_other_heatmaps",
     "correlate_ranks",
+    "make_random_heatmaps",
     "make_scenes",
     "measure_accuracy",
+    "optimize_image",
     "randomize_layers",
-    "score_deletion_insertion",
+    "score_heatmap",
     "train_classifier",
 ]

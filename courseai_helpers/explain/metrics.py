@@ -9,31 +9,40 @@ from torchvision.transforms import functional
 
 from courseai_helpers._common.cache import remember
 
-STEPS = 4  # each costs two forward passes
+STEPS = 4  # each but the last costs two forward passes
+WINDOW, SIGMA = 51, 17.0  # of the blur, in pixels
+CELLS = 7  # of a random heatmap in each direction, as many as `layer4` of ResNet-18 has
 
 
-def score_deletion_insertion(
+def score_heatmap(
     model: nn.Module, img_tensor: torch.Tensor, cam: np.ndarray, target_class: int
-) -> tuple[float, float]:
-    """Measures how well a heatmap orders the pixels by what they matter.
+) -> float:
+    """Measures how well a heatmap orders the pixels by what they matter for a class.
 
-    Deletion grays the pixels out, a quarter of them at a time, the hottest first. If
-    the heatmap is right, the class's probability falls at once. Insertion begins with a
-    blurred photo and puts the pixels back; the probability should rise at once.
+    *Deletion* blurs the photo, a quarter of its pixels at a time, the hottest first: if
+    the heatmap is right, the class score falls at once. *Insertion* begins with a
+    blurred photo and makes it sharp again, the hottest first: the class score rises at
+    once. The measure is the area between the two curves. Class scores are on a scale
+    on which the sharp photo has 1 and the blurred one 0.
 
     Args:
         model: A classifier in eval mode.
         img_tensor: Preprocessed image [1, 3, H, W] on the model's device.
         cam: Heatmap [H, W].
-        target_class: The class whose probability is watched.
+        target_class: The class whose score (logit) is watched.
 
     Returns:
-        The mean probability while pixels go (the lower, the better) and while they come
-        (the higher, the better), both in [0, 1].
+        Mean of insertion minus mean of deletion. The larger, the better; a heatmap that
+        knows nothing gets 0 on average, since blurring in one order is sharpening in
+        the opposite one.
+
+    Raises:
+        ValueError: If blurring the whole photo does not lower the class score: there is
+            nothing to measure.
 
     Source:
         Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of
-        Black-box Models", BMVC 2018, section 4.2.
+        Black-box Models", BMVC 2018, section 4.2; they watch the probability.
     """
     return _score(model, img_tensor, cam, target_class)
 
@@ -41,35 +50,55 @@ def score_deletion_insertion(
 @remember
 def _score(
     model: nn.Module, img_tensor: torch.Tensor, cam: np.ndarray, target_class: int
-) -> tuple[float, float]:
+) -> float:
     ranks = np.empty(cam.size, dtype=int)
     ranks[np.argsort(-cam, axis=None, kind="stable")] = np.arange(cam.size)
     parts = torch.from_numpy(ranks.reshape(cam.shape) * STEPS // cam.size)
     parts = parts.to(img_tensor.device)
     done = torch.stack([parts < step for step in range(1, STEPS)])[:, None]
-    gray, blurred = _spoil(img_tensor)
-    deleted = torch.where(done, gray, img_tensor)
-    inserted = torch.where(done, img_tensor, blurred)
+    blurred = functional.gaussian_blur(img_tensor, [WINDOW] * 2, [SIGMA] * 2)
     # The ends of the curves are the same for every heatmap.
-    ends = torch.cat([img_tensor, gray, blurred])
-    whole, none, start = _compute_probabilities(model, ends)[:, target_class, None]
-    middle = torch.cat([deleted, inserted])
-    falling, rising = _compute_probabilities(model, middle)[:, target_class].chunk(2)
-    curves = torch.cat([whole, falling, none]), torch.cat([start, rising, whole])
-    deletion, insertion = torch.trapezoid(torch.stack(curves), dx=1 / STEPS).tolist()
-    return deletion, insertion
-
-
-def _spoil(img_tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns an empty image, and the image without its details."""
-    blurred = functional.gaussian_blur(img_tensor, [31, 31], [10.0, 10.0])
-    return torch.zeros_like(img_tensor), blurred
+    ends = _compute_scores(model, torch.cat([img_tensor, blurred]))
+    sharp_score, blurred_score = ends[:, target_class].tolist()
+    if sharp_score <= blurred_score:
+        raise ValueError(
+            f"Class {target_class} scores {sharp_score:.2f} on the photo and "
+            f"{blurred_score:.2f} on a blurred one: there is nothing to measure. Take "
+            "a class that the network sees in the photo."
+        )
+    middle = torch.cat(
+        [torch.where(done, blurred, img_tensor), torch.where(done, img_tensor, blurred)]
+    )
+    falling, rising = _compute_scores(model, middle)[:, target_class].chunk(2)
+    # The ends add as much to one curve as to the other.
+    return ((rising - falling).sum() / STEPS).item() / (sharp_score - blurred_score)
 
 
 @remember
-def _compute_probabilities(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+def _compute_scores(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return model(images).softmax(dim=1)
+        return model(images)
+
+
+def make_random_heatmaps(
+    count: int, size: tuple[int, int], seed: int = 0
+) -> list[np.ndarray]:
+    """Makes heatmaps that know nothing, to compare others with.
+
+    They are as coarse as those of ResNet-18: random cells, 7x7 of them, upsampled.
+
+    Args:
+        count: How many.
+        size: Height and width in pixels.
+        seed: The same seed makes the same heatmaps.
+
+    Returns:
+        Float arrays [H, W] in [0, 1], the maximum of each 1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    cells = torch.rand(count, 1, CELLS, CELLS, generator=generator)
+    maps = nn.functional.interpolate(cells, size=size, mode="bilinear")[:, 0]
+    return list((maps / maps.amax(dim=(1, 2), keepdim=True)).numpy())
 
 
 def randomize_layers(model: nn.Module, seed: int = 0) -> dict[str, nn.Module]:

@@ -10,17 +10,25 @@ from courseai_helpers.images.photos import (
     gallery_names,
     load_image_from_url,
     load_photo,
+    load_photos,
 )
-from courseai_helpers.images.preprocessing import crop_seen, preprocess, preprocess_crop
+from courseai_helpers.images.preprocessing import (
+    crop_seen,
+    join_crops,
+    preprocess,
+    preprocess_crop,
+)
 
 __all__ = [
     "GALLERY",
     "ImageError",
     "crop_seen",
     "gallery_names",
+    "join_crops",
     "load_image",
     "load_image_from_url",
     "load_photo",
+    "load_photos",
     "preprocess",
     "preprocess_crop",
 ]

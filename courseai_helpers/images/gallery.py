@@ -1,6 +1,6 @@
 """The named photos of the lessons: where they come from, who made them, what license.
 
-The first four ship with scikit-image. The others are not part of this package: they
+The first seven ship with scikit-image. The others are not part of this package: they
 are fetched from Wikimedia Commons when a reader asks for them.
 """
 
@@ -43,32 +43,37 @@ def _commons(file: str, author: str, license: str, fallback: str) -> Photo:
 
 
 GALLERY = {
+    "motorcycle": _bundled(
+        "motorcycle_left.png", "Nera Nesic and others, Middlebury College", "CC0"
+    ),
     "cat": _bundled("chelsea.png", "Stefan van der Walt", "CC0"),
     "coffee": _bundled("coffee.png", "Rachel Michetti", "CC0"),
     "rocket": _bundled("rocket.jpg", "SpaceX", "public domain"),
     "astronaut": _bundled("astronaut.png", "NASA", "public domain"),
+    "photographer": _bundled("camera.png", "Lav Varshney", "CC0"),
+    "clock": _bundled("clock_motion.png", "Stefan van der Walt", "public domain"),
     "golden retriever": _commons(
         "Golden_Retriever_Dukedestiny01_drvd.jpg",
         "Janneke Vreugdenhil, derivative work by Anka Friedrich",
         "public domain",
         fallback="cat",
     ),
-    "tabby cat": _commons(
-        "Cat_November_2010-1a.jpg", "Alvesgaspar", "CC BY-SA 3.0", fallback="cat"
-    ),
     "car": _commons(
         "Ferrari_488_Pista_Genf_2018.jpg",
         "Alexander Migl",
         "CC BY-SA 4.0",
-        fallback="rocket",
+        fallback="motorcycle",
     ),
     "bird": _commons(
         "Carduelis_carduelis_close_up.jpg",
         "Francis C. Franklin",
         "CC BY-SA 3.0",
-        fallback="coffee",
+        fallback="clock",
     ),
     "husky": _commons(
-        "Siberian_Husky_pho.jpg", "Per Harald Olsen", "CC BY 2.5", fallback="astronaut"
+        "Siberian_Husky_pho.jpg",
+        "Per Harald Olsen",
+        "CC BY 2.5",
+        fallback="photographer",
     ),
 }

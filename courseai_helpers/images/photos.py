@@ -1,5 +1,6 @@
 """Photos by name and by web address, kept on disk, with a substitute offline."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -37,27 +38,58 @@ def load_photo(name: str) -> Image.Image:
     Raises:
         ImageError: If the gallery has no photo of that name.
     """
+    image, error = _load(name)
+    if error:
+        show_notice(
+            f"The photo {name!r} is on the web and could not be loaded. {error} "
+            f"You see the photo {image.info['photo']!r} in its place."
+        )
+    return image
+
+
+def load_photos(names: Sequence[str]) -> dict[str, Image.Image]:
+    """Loads several photos of the gallery, each as `load_photo` does.
+
+    One notice names all those that could not be had.
+
+    Args:
+        names: Some of `gallery_names()`.
+
+    Returns:
+        Name to photo. The `info["photo"]` of a photo says what it shows.
+
+    Raises:
+        ImageError: If the gallery has no photo of one of the names.
+    """
+    loaded = {name: _load(name) for name in names}
+    failed = [name for name, (_, error) in loaded.items() if error]
+    if failed:
+        show_notice(
+            f"Not loaded from the web: {', '.join(failed)}. {loaded[failed[0]][1]} You "
+            "see photos that come with the lesson in their place."
+        )
+    return {name: image for name, (image, _) in loaded.items()}
+
+
+def _load(name: str) -> tuple[Image.Image, ImageError | None]:
+    """Loads a photo, or another one in its place and the reason."""
     if name not in GALLERY:
         raise ImageError(
             f"The gallery has no photo {name!r}. Take one of {', '.join(GALLERY)}, or "
             "load your own with load_image(path)."
         )
     photo = GALLERY[name]
-    if not photo.file:
+    if photo.file:
+        image = load_image(files("skimage.data").joinpath(photo.file).read_bytes())
+    else:
         try:
             if is_offline():
                 raise ImageError("COURSEAI_OFFLINE forbids the network.")
             image = load_image_from_url(photo.url)
         except ImageError as error:
-            show_notice(
-                f"The photo {name!r} is on the web and could not be loaded. {error} "
-                f"You see the photo {photo.fallback!r} in its place."
-            )
-            return load_photo(photo.fallback)
-    else:
-        image = load_image(files("skimage.data").joinpath(photo.file).read_bytes())
+            return _load(photo.fallback)[0], error
     image.info["photo"] = name
-    return image
+    return image, None
 
 
 def load_image_from_url(url: str) -> Image.Image:

@@ -37,6 +37,26 @@ def crop_seen(image: Image.Image) -> Image.Image:
     return functional.center_crop(functional.resize(picture, RESIZE), CROP)
 
 
+def join_crops(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Puts the crops of two photos side by side: one picture with two things in it.
+
+    Args:
+        left: A photo of any mode and size, not thinner than 1:50.
+        right: Another one.
+
+    Returns:
+        RGB image, 448 pixels wide and 224 high: `crop_seen` of both. Prepare it with
+        `preprocess_crop`, which cuts nothing off.
+
+    Raises:
+        ImageError: If one of them is not such a photo.
+    """
+    both = Image.new("RGB", (2 * CROP, CROP))
+    both.paste(crop_seen(left), (0, 0))
+    both.paste(crop_seen(right), (CROP, 0))
+    return both
+
+
 def preprocess(image: Image.Image) -> torch.Tensor:
     """Turns a photo into the input of a network trained on ImageNet.
 

@@ -4,6 +4,7 @@ A function takes arrays, tensors or photos and returns a `Picture`, which carrie
 description for readers who cannot see it. Nothing in here calls `show()`.
 """
 
+from courseai_helpers.plots.dots import show_shares
 from courseai_helpers.plots.figure import Picture
 from courseai_helpers.plots.grids import (
     show_activation_grid,
@@ -11,16 +12,17 @@ from courseai_helpers.plots.grids import (
     show_image,
     show_predictions,
     show_scenes,
-    show_shares,
 )
 from courseai_helpers.plots.heatmaps import (
     compare_heatmaps,
     show_gallery,
     show_grad_cam,
 )
+from courseai_helpers.plots.preferences import Preference, show_preferences
 
 __all__ = [
     "Picture",
+    "Preference",
     "compare_heatmaps",
     "show_activation_grid",
     "show_filters",
@@ -28,6 +30,7 @@ __all__ = [
     "show_grad_cam",
     "show_image",
     "show_predictions",
+    "show_preferences",
     "show_scenes",
     "show_shares",
 ]

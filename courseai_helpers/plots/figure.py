@@ -25,23 +25,39 @@ class Picture(Figure):
 
     def _ipython_display_(self) -> None:
         # JupyterLab drops the alt text of plain image outputs, so the image goes out as
-        # HTML; as WebP it is a tenth of a PNG, and notebooks are sent around. Imported
+        # HTML; as WebP it is a tenth of a PNG, and notebooks are sent around. What
+        # knows no HTML, such as an export to PDF or Word, takes the JPEG. Imported
         # here: plots work without IPython, in scripts and in tests.
         from IPython.display import display
 
-        buffer = io.BytesIO()
-        quality = {"quality": 85}
-        self.savefig(buffer, format="webp", bbox_inches="tight", pil_kwargs=quality)
-        data = base64.b64encode(buffer.getvalue()).decode("ascii")
+        image = self._render()
         alt = html.escape(self.description, quote=True)
-        image = f'<img alt="{alt}" src="data:image/webp;base64,{data}">'
-        display({"text/html": image, "text/plain": self.description}, raw=True)
+        shown = (
+            f'<img alt="{alt}" src="data:image/webp;base64,{_encode(image, "WEBP")}">'
+        )
+        data = {"text/html": shown, "text/plain": self.description}
+        data["image/jpeg"] = _encode(image, "JPEG")
+        display(data, {"image/jpeg": {"alt": self.description}}, raw=True)
+
+    def _render(self) -> Image.Image:
+        """Draws the figure once, for every format that it goes out in."""
+        buffer = io.BytesIO()
+        options = {"compress_level": 1}
+        self.savefig(buffer, format="png", bbox_inches="tight", pil_kwargs=options)
+        return Image.open(buffer).convert("RGB")
+
+
+def _encode(image: Image.Image, kind: str) -> str:
+    """Returns a picture as the text in which a notebook keeps it."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, quality=85)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def make_picture(width: float, height: float, description: str) -> Picture:
     """Makes an empty picture of a size in inches, with its text description."""
     picture = Picture(figsize=(width, height), dpi=100, layout="constrained")
-    picture.description = description
+    picture.description = " ".join(description.replace("?.", "?").split())
     return picture
 
 

@@ -5,16 +5,26 @@ for readers who cannot see it. Colors come from perceptually uniform maps that
 color-blind readers can tell apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 
 from courseai_helpers.models.pretrained import Prediction
-from courseai_helpers.plots.figure import Picture, draw, kind_of, make_picture, tile
+from courseai_helpers.plots.figure import (
+    GAP,
+    Picture,
+    draw,
+    kind_of,
+    make_picture,
+    tile,
+)
 
 ACTIVATION_MAP = "viridis"
+SIGNED_MAP = "RdBu_r"
 
 
 def show_image(image: Image.Image, title: str) -> Picture:
@@ -82,13 +92,20 @@ def show_filters(images: Sequence[np.ndarray], title: str, columns: int = 8) -> 
 
 
 def show_activation_grid(
-    activation: torch.Tensor, layer_name: str, channels: int = 16
+    activation: torch.Tensor,
+    layer_name: str,
+    photo: Image.Image | None = None,
+    channels: int = 16,
 ) -> Picture:
     """Shows the first channels of an activation in a grid, all on one color scale.
+
+    Values of both signs, as a convolution gives them, get colors that run from negative
+    over a white zero to positive; after a ReLU they run from dark to bright.
 
     Args:
         activation: Float tensor [1, C, H, W], as `capture_activations` returns it.
         layer_name: The layer it came from, for the title.
+        photo: The crop that the network saw, to stand beside the grid.
         channels: How many channels to show, at most C.
 
     Raises:
@@ -102,52 +119,56 @@ def show_activation_grid(
     maps = activation[0, :channels].detach().cpu().float().numpy()
     count, height, width = activation.shape[1:]
     title = f"{layer_name}: {len(maps)} of {count} activation maps, {height}x{width}"
-    low, high = np.percentile(maps, [0.5, 99.5])
-    picture = make_picture(
-        5.4,
-        5.2,
-        f"{title}, in a grid. Colors run from {low:.2g} (dark) to {high:.2g} (bright); "
-        f"{np.mean(maps > 0.25 * high):.0%} of the cells are above a quarter of that.",
-    )
-    ax = picture.subplots()
-    canvas = tile(maps, columns=4)
-    drawn = draw(ax, canvas, title, cmap=ACTIVATION_MAP, vmin=low, vmax=high)
-    picture.colorbar(drawn, ax=ax, shrink=0.8, label="activation", extend="both")
+    colors, words = _choose_colors(maps)
+    widths = [1, 2] if photo else [1]
+    picture = make_picture(3.2 * sum(widths), 5.6, f"{title}, in a grid. {words}")
+    *beside, grid = picture.subplots(
+        1, len(widths), width_ratios=widths, squeeze=False
+    )[0]
+    for ax in beside:
+        draw(ax, photo.convert("RGB"), "What the network sees")
+    drawn = draw(grid, tile(maps, columns=4), title, **colors)
+    _number_tiles(grid, len(maps), height, width)
+    picture.colorbar(drawn, ax=grid, shrink=0.7, label="activation", extend="both")
     return picture
+
+
+def _choose_colors(maps: np.ndarray) -> tuple[dict[str, Any], str]:
+    """Chooses colors for all maps together, and says in words what they show."""
+    low, high = np.percentile(maps, [0.5, 99.5])
+    share = f"{np.mean(maps > 0.25 * high):.0%} of the cells are above {high / 4:.2g}."
+    if low >= 0:
+        words = f"Colors run from {low:.2g} (dark) to {high:.2g} (bright); {share}"
+        return {"cmap": ACTIVATION_MAP, "vmin": low, "vmax": high}, words
+    far = max(-low, high)
+    words = f"Colors run from {-far:.2g} (blue) over 0 (white) to {far:.2g} (red); "
+    return {"cmap": SIGNED_MAP, "vmin": -far, "vmax": far}, words + share
+
+
+def _number_tiles(ax: Axes, count: int, height: int, width: int) -> None:
+    """Writes each channel's number into the corner of its tile, in a grid of four."""
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
+    for channel in range(count):
+        row, column = divmod(channel, 4)
+        corner = column * (width + GAP) - 0.5, row * (height + GAP) - 0.5
+        text = ax.text(*corner, channel, size=7, ha="left", va="top", bbox=paper)
+        text.set_in_layout(False)
 
 
 def show_scenes(
-    images: Sequence[Image.Image], captions: Sequence[str], title: str
+    images: Sequence[Image.Image],
+    captions: Sequence[str],
+    title: str,
+    columns: int = 4,
 ) -> Picture:
-    """Shows images of one size side by side, each with its caption."""
-    picture = make_picture(1.5 * len(images), 2.1, f"{title}: {', '.join(captions)}.")
-    axes = picture.subplots(1, len(images), squeeze=False)[0]
-    for ax, image, caption in zip(axes, images, captions, strict=True):
+    """Shows images of one size in rows, each with its caption."""
+    rows = -(-len(images) // columns)
+    size = 2 * columns, 2.2 * rows + 0.3
+    picture = make_picture(*size, f"{title}: {', '.join(captions)}.")
+    axes = picture.subplots(rows, columns, squeeze=False).flat
+    for ax in axes[len(images) :]:
+        ax.set_axis_off()
+    for ax, image, caption in zip(axes, images, captions, strict=False):
         draw(ax, image, caption)
     picture.suptitle(title, fontsize=11)
-    return picture
-
-
-def show_shares(shares: Mapping[str, Sequence[float]], title: str) -> Picture:
-    """Shows shares as one row of dots for each group, with the mean of each.
-
-    Args:
-        shares: Group name to shares in [0, 1], one for each image.
-        title: What the shares measure.
-    """
-    means = {name: np.mean(values) for name, values in shares.items()}
-    words = "; ".join(f"{name}: {mean:.0%} on average" for name, mean in means.items())
-    picture = make_picture(7, 0.8 * len(shares) + 1.2, f"{title}. {words}.")
-    ax = picture.subplots()
-    for row, (name, values) in enumerate(shares.items()):
-        # The dots are spread evenly over the row's height, so that none hides another.
-        heights = row + np.linspace(-0.25, 0.25, len(values))
-        ax.scatter(values, heights, s=18, alpha=0.7, label=name)
-        mean = means[name]
-        ax.plot([mean, mean], [row - 0.35, row + 0.35], color="black", lw=2)
-        ax.annotate(f"mean {mean:.0%}", (mean, row - 0.38), ha="center")
-    ax.set_yticks(range(len(shares)), list(shares))
-    ax.set(xlim=(0, 1), ylim=(len(shares) - 0.5, -0.6), xlabel="share of the heat")
-    ax.set_title(title, fontsize=10)
-    ax.spines[["top", "right"]].set_visible(False)
     return picture

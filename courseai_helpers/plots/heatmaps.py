@@ -1,6 +1,5 @@
 """Heatmaps over photos, alone, side by side and in a gallery."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from PIL import Image
 from courseai_helpers.plots.figure import Picture, draw, kind_of, make_picture
 
 HEAT_MAP = "inferno"
+OPACITY = 0.75  # of the hottest place
 Box = tuple[int, int, int, int]
 
 
@@ -61,8 +61,10 @@ def compare_heatmaps(
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     side = 3.2 if columns < 4 else 2.4
+    wide = panels[0][0].width / panels[0][0].height
+    width, height = side * wide**0.5, side / wide**0.5  # one area for all shapes
     picture = make_picture(
-        side * columns + 0.8, (side + 0.3) * rows + 0.4, f"{title}. {words}."
+        width * columns + 0.8, (height + 0.3) * rows + 0.4, f"{title}. {words}."
     )
     axes = picture.subplots(rows, columns, squeeze=False)
     for ax in axes.flat[len(panels) :]:
@@ -70,7 +72,7 @@ def compare_heatmaps(
     for ax, (image, cam, caption) in zip(axes.flat, panels, strict=False):
         drawn = _overlay(ax, image, cam, caption)
     for ax, box in zip(axes.flat, boxes, strict=False):
-        _outline(ax, box)
+        draw_outline(ax, box)
     bar = picture.colorbar(drawn, ax=list(axes.flat), label="heat", shrink=0.8)
     if bar.solids is not None:  # it has the heatmap's, which are half clear
         bar.solids.set_alpha(1)
@@ -79,29 +81,26 @@ def compare_heatmaps(
 
 
 def show_gallery(
-    rows: Sequence[tuple[str, Image.Image, np.ndarray] | tuple[str, Exception]],
-    title: str,
+    rows: Sequence[tuple[str, Image.Image, np.ndarray]], title: str
 ) -> Picture:
-    """Shows photos beside their heatmaps, a row for each; a failed one says why.
+    """Shows photos beside their heatmaps, two pairs in a row.
 
     Args:
-        rows: (caption, photo, heatmap [H, W] in [0, 1]), or (caption, exception) for
-            a photo that could not be loaded.
+        rows: For each photo its caption, the photo, and its heatmap [H, W] in [0, 1].
         title: What the gallery shows.
     """
-    lines = [
-        f"{row[0]}: " + (str(row[1]) if len(row) == 2 else _hottest_place(row[2]))
-        for row in rows
-    ]
-    heights = [2.8 if len(row) == 3 else 0.9 for row in rows]
-    picture = make_picture(6, sum(heights) + 0.4, f"{title}. {'; '.join(lines)}.")
-    axes = picture.subplots(len(rows), 2, squeeze=False, height_ratios=heights)
-    for (left, right), row in zip(axes, rows, strict=True):
-        if len(row) == 3:
-            draw(left, row[1].convert("RGB"), row[0])
-            _overlay(right, row[1], row[2], "Grad-CAM")
-        else:
-            _explain_failure(left, right, *row)
+    words = "; ".join(
+        f"{' '.join(caption.split())}: {_hottest_place(cam)}"
+        for caption, _, cam in rows
+    )
+    height = -(-len(rows) // 2)
+    picture = make_picture(9, 2.6 * height + 0.4, f"{title}. {words}.")
+    pairs = picture.subplots(height, 4, squeeze=False).reshape(-1, 2)
+    for ax in pairs[len(rows) :].flat:
+        ax.set_axis_off()
+    for (left, right), (caption, image, cam) in zip(pairs, rows, strict=False):
+        draw(left, image.convert("RGB"), caption)
+        _overlay(right, image, cam, "Grad-CAM")
     picture.suptitle(title, fontsize=11)
     return picture
 
@@ -117,10 +116,12 @@ def _overlay(ax: Axes, image: Image.Image, cam: np.ndarray, title: str) -> AxesI
             "crop_seen(photo)."
         )
     draw(ax, shown, title, cmap="gray", vmin=0, vmax=255)
-    return ax.imshow(cam, cmap=HEAT_MAP, vmin=0, vmax=1, alpha=0.2 + 0.5 * cam)
+    # Where nothing speaks for the class, nothing covers the photo.
+    return ax.imshow(cam, cmap=HEAT_MAP, vmin=0, vmax=1, alpha=OPACITY * cam)
 
 
-def _outline(ax: Axes, box: Box) -> None:
+def draw_outline(ax: Axes, box: tuple[float, float, float, float]) -> None:
+    """Draws a box (left, top, right, bottom), in pixels, into an image's axes."""
     left, top, right, bottom = box
     corner = (left - 0.5, top - 0.5)  # a pixel's number is that of its center
     size = (right - left, bottom - top)
@@ -144,12 +145,3 @@ def _hottest_place(cam: np.ndarray) -> str:
     horizontal = ("left", "", "right")[min(3 * column // cam.shape[1], 2)]
     words = " ".join(filter(None, (vertical, horizontal)))
     return f"in the {words} part" if words else "in the center"
-
-
-def _explain_failure(left: Axes, right: Axes, caption: str, error: Exception) -> None:
-    for ax in (left, right):
-        ax.set_axis_off()
-    left.set_title(caption, fontsize=10)
-    words = textwrap.fill(f"Not shown: {error}", 95)
-    note = left.text(0, 0.9, words, va="top", fontsize=8, transform=left.transAxes)
-    note.set_in_layout(False)  # it runs on under the empty place of the heatmap

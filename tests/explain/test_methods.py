@@ -11,9 +11,10 @@ from torch import nn
 from courseai_helpers.explain import (
     compute_other_heatmaps,
     correlate_ranks,
+    make_random_heatmaps,
     methods,
     randomize_layers,
-    score_deletion_insertion,
+    score_heatmap,
 )
 from courseai_helpers.reference.visualizing_features import grad_cam
 
@@ -110,27 +111,46 @@ def test_without_the_extra_one_sentence_says_what_to_install(
     assert said.err == ""
 
 
-def test_the_right_heatmap_scores_better_than_the_wrong_one(model, image):
-    right = score_deletion_insertion(model, image, RIGHT, 0)
-    wrong = score_deletion_insertion(model, image, 1 - RIGHT, 0)
-    assert right[0] < wrong[0]
-    assert right[1] > wrong[1]
-    assert all(0 <= score <= 1 for score in right + wrong)
+class Corner(nn.Module):
+    """Scores class 0 by the upper left quarter of 70x70 pixels, class 1 against it."""
+
+    def forward(self, images):
+        mean = images[..., :35, :35].mean(dim=(1, 2, 3))
+        return torch.stack([mean, -mean], dim=1)
 
 
-def test_deletion_and_insertion_are_the_areas_under_their_curves():
-    class Share(nn.Module):
-        """Gives class 0 the share of pixels that are white as its probability."""
+@pytest.fixture
+def dot() -> torch.Tensor:
+    """One bright pixel in the middle of that quarter."""
+    image = torch.zeros(1, 3, 70, 70)
+    image[..., 17, 17] = 1000.0
+    return image
 
-        def forward(self, images):
-            share = (images > 0.5).float().mean(dim=(1, 2, 3))
-            return torch.stack([share, 1 - share], dim=1).clamp(min=1e-9).log()
 
-    white = torch.ones(1, 3, 70, 70)
-    cam = np.random.default_rng(0).random((70, 70))
-    deletion, insertion = score_deletion_insertion(Share(), white, cam, 0)
-    assert deletion == pytest.approx(0.5, abs=1e-4)  # a straight line from 1 to 0
-    assert insertion == pytest.approx(1.0, abs=1e-4)  # white stays white when blurred
+def test_the_score_is_the_area_between_insertion_and_deletion(dot):
+    quarter = np.zeros((70, 70))
+    quarter[:35, :35] = 1
+    # The blurred dot has left the quarter in part; that part is 0, all of it is 1. The
+    # hottest quarter of the pixels is just this quarter, so that the curves are, at 0,
+    # 1/4, 1/2, 3/4 and 1, by hand: insertion 0, 1, 1, 1, 1; deletion 1, 0, 0, 0, 0.
+    assert score_heatmap(Corner(), dot, quarter, 0) == pytest.approx(0.75, abs=1e-3)
+    assert score_heatmap(Corner(), dot, -quarter, 0) == pytest.approx(-0.75, abs=1e-3)
+
+
+def test_random_heatmaps_score_zero_on_average_and_differ_with_the_seed(dot):
+    maps = make_random_heatmaps(200, (70, 70))
+    assert all(map.shape == (70, 70) and map.max() == 1 for map in maps)
+    assert not any(map.min() < 0 for map in maps)
+    again, other = (make_random_heatmaps(5, (70, 70), seed)[4] for seed in (0, 1))
+    assert not np.array_equal(again, other)
+    assert np.array_equal(again, make_random_heatmaps(5, (70, 70))[4])
+    scores = [score_heatmap(Corner(), dot, map, 0) for map in maps]
+    assert abs(np.mean(scores)) < 0.1 * np.std(scores) + 0.1
+
+
+def test_a_class_that_a_blurred_photo_scores_higher_is_refused(dot):
+    with pytest.raises(ValueError, match="there is nothing to measure"):
+        score_heatmap(Corner(), dot, np.ones((70, 70)), 1)
 
 
 def test_layers_are_forgotten_from_the_top_down():

@@ -23,11 +23,14 @@ from courseai_helpers.images import (
     ImageError,
     crop_seen,
     gallery_names,
+    join_crops,
     load_image,
     load_image_from_url,
     load_photo,
+    load_photos,
     photos,
     preprocess,
+    preprocess_crop,
 )
 
 BUNDLED = [name for name, photo in GALLERY.items() if photo.file]
@@ -323,7 +326,7 @@ def test_bundled_photos_need_no_network(name: str, monkeypatch: pytest.MonkeyPat
 
 def test_the_gallery_credits_every_photo_and_has_a_way_out_for_it():
     assert gallery_names() == list(GALLERY)
-    assert len(ONLINE) >= 5
+    assert len(ONLINE) >= 4
     for name, photo in GALLERY.items():
         assert photo.author and photo.license, name
         assert photo.page.startswith("https://"), name
@@ -369,13 +372,36 @@ def test_offline_the_bundled_photo_is_shown_whatever_is_kept(
     monkeypatch.setitem(GALLERY, "car", GALLERY["car"]._replace(url=url))
     load_photo("car")
     monkeypatch.setenv("COURSEAI_OFFLINE", "1")
-    assert load_photo("car").info["photo"] == "rocket"
+    assert load_photo("car").info["photo"] == "motorcycle"
     assert "COURSEAI_OFFLINE" in capsys.readouterr().out
     assert len(server.requests) == 1
 
 
+def test_of_several_photos_one_notice_names_those_that_could_not_be_had(
+    monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setenv("COURSEAI_OFFLINE", "1")
+    photos = load_photos(["coffee", "bird", "husky"])
+    shown = [photo.info["photo"] for photo in photos.values()]
+    assert list(photos) == ["coffee", "bird", "husky"]
+    assert shown == ["coffee", GALLERY["bird"].fallback, GALLERY["husky"].fallback]
+    said = capsys.readouterr().out
+    assert said.count("Notice") == 1
+    assert "Not loaded from the web: bird, husky. COURSEAI_OFFLINE" in said
+    assert list(load_photos(["cat"])) == ["cat"] and capsys.readouterr().out == ""
+
+
+def test_two_photos_become_one_picture_of_both_crops():
+    cat, cup = load_photo("cat"), load_photo("coffee")
+    both = join_crops(cat, cup)
+    assert both.size == (448, 224)
+    assert measure_difference(both.crop((0, 0, 224, 224)), crop_seen(cat)) == 0
+    assert measure_difference(both.crop((224, 0, 448, 224)), crop_seen(cup)) == 0
+    assert preprocess_crop(both).shape == (3, 224, 448)
+
+
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ImageError, match="no photo 'dog'. Take one of cat, coffee"):
+    with pytest.raises(ImageError, match="no photo 'dog'. Take one of motorcycle, cat"):
         load_photo("dog")
 
 

@@ -1,5 +1,8 @@
 """The lesson's figures: what they carry, what they refuse."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -25,8 +28,11 @@ def drawings() -> dict:
         "activations": plots.show_activation_grid(torch.rand(1, 20, 6, 8), "layer2"),
         "grad_cam": plots.show_grad_cam(PHOTO, CAM, "What speaks for orange"),
         "compare": plots.compare_heatmaps([(PHOTO, CAM, "one")], "All", [(0, 0, 9, 9)]),
-        "gallery": plots.show_gallery(
-            [("a", PHOTO, CAM), ("b", ValueError("no such host"))], "Gallery"
+        "gallery": plots.show_gallery([("a", PHOTO, CAM)] * 3, "Gallery"),
+        "scenes": plots.show_scenes([PHOTO] * 5, list("abcde"), "Scenes"),
+        "shares": plots.show_shares({"row": {"kind": [0.1, 0.3]}}, "Shares"),
+        "preferences": plots.show_preferences(
+            [plots.Preference("layer2, 7", PHOTO, PHOTO, torch.eye(4), 9)], "Likes?"
         ),
     }
 
@@ -42,14 +48,18 @@ def test_every_figure_has_a_title_and_a_description(name):
 def test_a_figure_goes_out_as_an_image_with_alt_text(monkeypatch, capsys):
     shown = []
     monkeypatch.setattr(
-        "IPython.display.display", lambda data, raw: shown.append((data, raw))
+        "IPython.display.display",
+        lambda data, metadata, raw: shown.append((data, metadata, raw)),
     )
     picture = plots.show_image(PHOTO, 'A "field" & more')
     DisplayFormatter().format(picture)
-    ((data, raw),) = shown
+    ((data, metadata, raw),) = shown
     assert raw and data["text/plain"] == 'A "field" & more'
     assert 'alt="A &quot;field&quot; &amp; more"' in data["text/html"]
     assert 'src="data:image/webp;base64,UklGR' in data["text/html"]
+    assert metadata["image/jpeg"]["alt"] == 'A "field" & more'
+    exported = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+    assert exported.format == "JPEG" and exported.width > 300
     assert capsys.readouterr().err == ""
 
 
@@ -84,12 +94,67 @@ def test_where_the_heat_is_stands_in_the_description_in_plain_words(row, column,
     assert f"Heat. first: red cup: hottest {words}." == description
 
 
-def test_a_photo_that_failed_says_why_in_its_row():
-    rows = [("bird", OSError("no such host")), ("cat", PHOTO, CAM)]
+def test_a_gallery_has_two_pairs_in_a_row():
+    rows = [("a", PHOTO, CAM), ("b\n→ tabby", PHOTO, CAM), ("c", PHOTO, 0 * CAM)]
     picture = plots.show_gallery(rows, "Gallery")
-    texts = [text.get_text() for ax in picture.axes for text in ax.texts]
-    assert texts == ["Not shown: no such host"]
-    assert len(picture.axes[2].images) == 1
+    drawn = [ax for ax in picture.axes if ax.images]
+    assert [ax.get_title() for ax in drawn[::2]] == ["a", "b\n→ tabby", "c"]
+    assert "b → tabby: in the upper right part; c: nowhere" in picture.description
+
+
+def test_where_there_is_no_heat_the_photo_shows_through():
+    picture = plots.compare_heatmaps([(PHOTO, CAM, "one")], "Heat")
+    opacity = picture.axes[0].images[1].get_alpha()
+    assert opacity[0, 0] == 0 and 0.5 < opacity[2, 29] < 1
+
+
+def test_maps_of_both_signs_have_a_white_zero_in_the_middle_of_their_colors():
+    maps = torch.zeros(1, 2, 4, 4)
+    maps[0, 0], maps[0, 1] = -3.0, 1.0
+    picture = plots.show_activation_grid(maps, "conv1")
+    drawn = picture.axes[0].images[0]
+    assert drawn.get_clim() == (-3.0, 3.0)
+    assert min(drawn.cmap(drawn.norm(0.0))[:3]) > 0.95
+    assert "from -3 (blue) over 0 (white) to 3 (red)" in picture.description
+    after_relu = plots.show_activation_grid(maps.relu(), "layer2")
+    assert after_relu.axes[0].images[0].get_clim()[0] == 0
+
+
+def test_every_map_has_its_channel_s_number_and_the_photo_stands_beside():
+    picture = plots.show_activation_grid(torch.rand(1, 20, 6, 8), "layer2", PHOTO)
+    photo, grid = picture.axes[:2]
+    assert photo.images[0].get_array().shape == (24, 32, 3)
+    numbers = {text.get_text(): text.get_position() for text in grid.texts}
+    assert list(numbers) == [str(channel) for channel in range(16)]
+    assert numbers["6"] == (2 * 9 - 0.5, 1 * 7 - 0.5)  # second row, third column
+
+
+def test_dots_stand_at_their_numbers_beside_the_line_of_chance():
+    rows = {"first": {"red": [0.1, 0.3], "blue": [0.9]}, "second": {"red": [0.5]}}
+    picture = plots.show_shares(rows, "Shares", line=(0.25, "spread evenly"))
+    (ax,) = picture.axes
+    dots = [dots.get_offsets()[:, 0].tolist() for dots in ax.collections]
+    assert dots == [[0.1, 0.3], [0.9], [0.5]]
+    assert ax.get_legend_handles_labels()[1] == ["red", "blue", "spread evenly"]
+    for words in ("first, red: 0.20 on average", "spread evenly at 0.25"):
+        assert words in picture.description
+
+
+def test_a_frame_shows_what_the_most_excited_cell_sees():
+    peak = torch.zeros(3, 4)
+    peak[2, 1] = 1.0
+    pair = [
+        plots.Preference("small", PHOTO, PHOTO, peak, 10),
+        plots.Preference("large", PHOTO, PHOTO, peak, 100),
+        plots.Preference("class", PHOTO, PHOTO, torch.tensor(3.0), 10),
+    ]
+    picture = plots.show_preferences(pair, "What do they look for?")
+    frames = [ax.patches for ax in picture.axes if ax.get_title() == "found"]
+    assert [len(found) for found in frames] == [1, 0, 0]
+    (frame,) = frames[0]
+    # The cell's middle is at x = 12, y = 20 of 32x24 pixels; 25 lies outside of them.
+    assert frame.get_xy() == (7 - 0.5, 15 - 0.5)
+    assert (frame.get_width(), frame.get_height()) == (10, 9)
 
 
 def test_a_photo_of_another_size_than_the_heatmap_is_refused():

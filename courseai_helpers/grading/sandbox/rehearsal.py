@@ -6,11 +6,10 @@ computes them once; its children find them in memory, see `_common/cache.py`. Th
 nothing secret in them: they are what the student's own JupyterLab shows.
 """
 
-import numpy as np
 import torch
 
 from courseai_helpers.explain.methods import compute_other_heatmaps
-from courseai_helpers.explain.metrics import score_deletion_insertion
+from courseai_helpers.explain.metrics import make_random_heatmaps, score_heatmap
 from courseai_helpers.explain.shortcut import compute_features, make_scenes
 from courseai_helpers.images.photos import load_photo
 from courseai_helpers.images.preprocessing import CROP, preprocess
@@ -23,6 +22,7 @@ SCENES = (
     ("biased", 8, 2),
     ("swapped", 8, 2),
 )
+PHOTOS = ("motorcycle", "coffee", "rocket")
 
 
 def rehearse() -> None:
@@ -33,11 +33,14 @@ def rehearse() -> None:
     model = embedded.load_stand_in()
     for kind, count, seed in SCENES:
         compute_features(model, make_scenes(kind, count, seed=seed))
-    image = preprocess(load_photo("cat"))
-    with torch.no_grad():
-        target_class = int(model(image).argmax())
-    heatmaps = compute_other_heatmaps(model, image, target_class)
-    heatmaps["stripes"] = np.indices((CROP, CROP)).sum(axis=0) // 32 % 2.0
-    for heatmap in heatmaps.values():
-        score_deletion_insertion(model, image, heatmap, target_class)
+    maps = make_random_heatmaps(3, (CROP, CROP))
+    for name in PHOTOS:
+        image = preprocess(load_photo(name))
+        with torch.no_grad():
+            target_class = int(model(image).argmax())
+        others = {}
+        if name == PHOTOS[0]:
+            others = compute_other_heatmaps(model, image, target_class)
+        for heatmap in (*maps, *others.values()):
+            score_heatmap(model, image, heatmap, target_class)
     embedded.keep_spare()

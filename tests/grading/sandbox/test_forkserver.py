@@ -54,21 +54,21 @@ def test_results_equal_a_cold_kernel_s(run_inside, monkeypatch):
 
 # What the warm process computes ahead, once it has forked some kernels.
 LESSON = """
-import hashlib, numpy as np
+import hashlib
 from courseai_helpers._common import cache as remembering
 from courseai_helpers.images import load_photo, preprocess
-from courseai_helpers.explain import score_deletion_insertion
+from courseai_helpers.explain import make_random_heatmaps, score_heatmap
 from courseai_helpers.explain import compute_features, make_scenes, train_classifier
 from courseai_helpers.models import load_stand_in
 before = set(remembering._known)
-model, image = load_stand_in(), preprocess(load_photo("cat"))
+model, image = load_stand_in(), preprocess(load_photo("motorcycle"))
 scenes = make_scenes("swapped", 8, seed=2)
 digest = hashlib.sha256(compute_features(model, scenes).numpy().tobytes())
 digest.update(train_classifier(model, scenes).fc.weight.detach().numpy().tobytes())
 digest.update(model.state_dict()["fc.weight"].numpy().tobytes())
-stripes = np.indices((224, 224)).sum(axis=0) // 32 % 2.0
 best = int(model(image).argmax())
-digest.update(repr(score_deletion_insertion(model, image, stripes, best)).encode())
+random = make_random_heatmaps(3, (224, 224))[0]
+digest.update(repr(score_heatmap(model, image, random, best)).encode())
 print("computed", len(set(remembering._known) - before))
 print(digest.hexdigest())
 """

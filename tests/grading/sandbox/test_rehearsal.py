@@ -41,8 +41,9 @@ def test_the_notebook_s_given_cells_find_all_that_was_computed_ahead(lesson, cap
     assert not embedded._spare  # the notebook has taken it
     assert run("shortcut_train", lesson) == set()
     assert run("comparison", lesson) == set()
-    # Left is the score of one's own heatmap; HiResCAM's has mostly the same pixels.
-    assert 1 <= len(run("comparison_scores", lesson)) <= 2
+    # Left are the scores of one's own heatmaps, and the forward passes for them.
+    # HiResCAM's may be the same to the last bit.
+    assert 4 <= len(run("comparison_scores", lesson)) <= 6
     assert "balanced model: 100% on biased scenes" in capsys.readouterr().out
 
 
