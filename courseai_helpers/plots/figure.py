@@ -37,7 +37,8 @@ class Picture(Figure):
         )
         data = {"text/html": shown, "text/plain": self.description}
         data["image/jpeg"] = _encode(image, "JPEG")
-        display(data, {"image/jpeg": {"alt": self.description}}, raw=True)
+        alt_text = {"image/jpeg": {"alt": self.description}}
+        display(data, metadata=alt_text, raw=True)
 
     def _render(self) -> Image.Image:
         """Draws the figure once, for every format that it goes out in."""

@@ -125,8 +125,8 @@ def show_activation_grid(
     *beside, grid = picture.subplots(
         1, len(widths), width_ratios=widths, squeeze=False
     )[0]
-    for ax in beside:
-        draw(ax, photo.convert("RGB"), "What the network sees")
+    if photo:
+        draw(beside[0], photo.convert("RGB"), "What the network sees")
     drawn = draw(grid, tile(maps, columns=4), title, **colors)
     _number_tiles(grid, len(maps), height, width)
     picture.colorbar(drawn, ax=grid, shrink=0.7, label="activation", extend="both")
@@ -151,7 +151,7 @@ def _number_tiles(ax: Axes, count: int, height: int, width: int) -> None:
     for channel in range(count):
         row, column = divmod(channel, 4)
         corner = column * (width + GAP) - 0.5, row * (height + GAP) - 0.5
-        text = ax.text(*corner, channel, size=7, ha="left", va="top", bbox=paper)
+        text = ax.text(*corner, str(channel), size=7, ha="left", va="top", bbox=paper)
         text.set_in_layout(False)
 
 
