@@ -108,8 +108,7 @@ def grad_cam(
             target_class = int(scores[0].argmax())
         # Step 2: backward pass from the class score. gradients: [1, K, h, w].
         (gradients,) = torch.autograd.grad(scores[0, target_class], activations)
-        # Step 3: one weight for each channel. weights: [1, K, 1, 1].
-        weights = gradients.mean(dim=(2, 3), keepdim=True)
+        weights = gradients.mean(dim=(2, 3), keepdim=True)  # step 3: [1, K, 1, 1]
         # Steps 4 and 5: weighted sum of the maps, then ReLU. heatmap: [1, 1, h, w].
         heatmap = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
         # Step 6: upsample to the input's size and scale. heatmap: [1, 1, H, W].

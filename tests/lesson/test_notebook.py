@@ -1,5 +1,6 @@
 """The authored notebook and the executed solution, run by real kernels."""
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -69,3 +70,53 @@ def test_the_notebook_runs_twice_in_one_kernel_in_time_and_without_a_warning(
     first, second = seconds[1], seconds[2] - seconds[1]
     show_table(f"The notebook took {first:.1f} and {second:.1f} CPU seconds.")
     assert max(first, second) < SECONDS
+
+
+def is_for_looking(cell: nbformat.NotebookNode) -> bool:
+    return bool(cell.metadata.get("courseai", {}).get("looking"))
+
+
+def list_names(source: str, kind: type) -> set[str]:
+    """Returns the names that a cell binds (`ast.Store`) or reads (`ast.Load`)."""
+    nodes = ast.walk(ast.parse(source))
+    return {
+        node.id
+        for node in nodes
+        if isinstance(node, ast.Name) and isinstance(node.ctx, kind)
+    }
+
+
+def test_what_is_for_looking_has_no_points_and_says_so_in_the_release(root):
+    path = root / "release" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    looking = [cell for cell in cells if is_for_looking(cell)]
+    assert {"gallery", "find_shortcut", "optimize", "sanity_check"} <= {
+        cell.id for cell in looking
+    }
+    for cell in looking:
+        assert "nbgrader" not in cell.metadata, cell.id
+        assert "NotImplementedError" not in cell.source, cell.id  # it runs as it is
+
+
+def test_no_graded_cell_reads_what_a_cell_for_looking_defines(root):
+    path = root / "source" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    for place, cell in enumerate(code):
+        if is_for_looking(cell):
+            defined = list_names(cell.source, ast.Store)
+            for later in code[place:]:
+                if later.metadata.get("nbgrader", {}).get("grade"):
+                    own = list_names(later.source, ast.Store)
+                    read = list_names(later.source, ast.Load) - own
+                    assert not defined & read, (cell.id, later.id, defined & read)
+
+
+def test_test_cells_and_set_up_are_folded_to_a_line_that_says_what_they_do(root):
+    path = root / "release" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+    for cell in nbformat.read(path, as_version=4).cells:
+        graded = cell.metadata.get("nbgrader", {}).get("grade")
+        if cell.cell_type == "code" and (graded or cell.id == "setup_colab"):
+            assert cell.metadata.jupyter.source_hidden, cell.id
+            first = cell.source.splitlines()[0]
+            assert first.startswith(('"""', "#")) and len(first) > 20, cell.id
