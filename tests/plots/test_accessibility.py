@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import matplotlib
 import nbformat
@@ -72,10 +73,12 @@ def test_no_picture_goes_out_without_a_place_for_alt_text(root):
 def test_pictures_survive_an_export_that_knows_images_only(root, outputs):
     path = root / "solutions" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
     notebook = nbformat.read(path, as_version=4)
+    # Prose would take pandoc, which is no Python package.
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     text, resources = LatexExporter().from_notebook_node(notebook)
     pictures = sum(html.count("data:image/webp") for html in outputs.values())
     assert len(resources["outputs"]) >= pictures - 1  # the explorer is a page
-    assert text.count("includegraphics") >= pictures - 1
+    assert all(Path(name).name in text for name in resources["outputs"])
     for name, data in resources["outputs"].items():
         assert Image.open(io.BytesIO(data)).width > 100, name
 
