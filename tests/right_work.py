@@ -444,7 +444,8 @@ def no_marks_and_answers_in_one_cell(notebook, folder):
     notebook.nbformat_minor = 2
 
 
-@way()
+# Nothing says that this cell is not about the question above it: a person looks.
+@way(waits=True)
 def no_marks_and_a_lambda(notebook, folder):
     find(notebook, "heat_inside").source = (
         "heat_inside = lambda cam, b: "
