@@ -84,28 +84,27 @@ c.Autograde.pre_convert_hook = (
 )
 
 # A lost, copied or edited test cell must not cost points, nor a student's slip the run:
-# submissions are repaired first. The others are nbgrader's own, in its own order.
+# submissions are repaired first. The others are nbgrader's own, in its own order. After
+# the repair all marks are the gradebook's, so that nbgrader need not look at them.
 c.Autograde.sanitize_preprocessors = [
     f"{grading}.steps.repair.RepairSubmission",
     "nbgrader.preprocessors.ClearOutput",
     "nbgrader.preprocessors.DeduplicateIds",
     "nbgrader.preprocessors.OverwriteKernelspec",
-    "nbgrader.preprocessors.OverwriteCells",
-    "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # Student code is not to be trusted: it runs in a sandbox, in a kernel that is forked
-# from a warm process. The others are nbgrader's own, in its own order.
+# from a warm process; scores are saved by nbgrader's own rules, all at a time. The
+# others are nbgrader's own, in its own order.
 c.Autograde.autograde_preprocessors = [
     f"{grading}.steps.execute.SandboxedExecute",
     f"{grading}.steps.outcome.KeepOutcome",
     "nbgrader.preprocessors.IgnorePattern",
     "nbconvert.preprocessors.ClearMetadataPreprocessor",
     "nbgrader.preprocessors.LimitOutput",
-    "nbgrader.preprocessors.SaveAutoGrades",
+    f"{grading}.steps.outcome.SaveScores",
     "nbgrader.preprocessors.AssignLatePenalties",
     f"{grading}.sanitize.notebook.HarmlessNotebook",
-    "nbgrader.preprocessors.CheckCellMetadata",
 ]
 
 # The Formgrader shows what students wrote on a page that may do all that an instructor

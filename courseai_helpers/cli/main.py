@@ -71,6 +71,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="keep nothing; say who would gain and who would lose (with --force)",
     )
     grade.add_argument(
+        "--run-all",
+        action="store_true",
+        help="run also the cells for looking, on which no point depends",
+    )
+    grade.add_argument(
         "--no-sandbox",
         action="store_true",
         help="let student code run with your own rights, at your own risk",
@@ -124,6 +129,10 @@ def run_grade(options: argparse.Namespace) -> int:
     """Grades a class; fails if a submission is left that should have a score."""
     from rich.console import Console
 
+    from courseai_helpers.grading.sandbox import forkserver_client
+
+    if not (options.no_sandbox or options.scheduler):
+        forkserver_client.start_server()  # it loads PyTorch while this loads nbgrader
     from courseai_helpers.grading.classrun.run import grade_class
     from courseai_helpers.grading.report.changes import make_table, sum_up
 
@@ -133,6 +142,7 @@ def run_grade(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         scheduler=options.scheduler,
         force=options.force,
+        run_all=options.run_all,
         sandbox=not options.no_sandbox,
         dry=options.dry_run,
         insecure=options.insecure_scheduler,

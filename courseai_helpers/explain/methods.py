@@ -13,7 +13,6 @@ from skimage.exposure import rescale_intensity
 from torch import nn
 from torchvision.transforms import functional
 
-from courseai_helpers._common.cache import remember
 from courseai_helpers._common.notices import show_notice
 
 CHANNELS = 16  # Score-CAM costs one forward pass for each
@@ -53,13 +52,6 @@ def compute_other_heatmaps(
             "kernel."
         )
         return {}
-    return _explain(model, img_tensor, target_class)
-
-
-@remember
-def _explain(
-    model: nn.Module, img_tensor: torch.Tensor, target_class: int
-) -> dict[str, np.ndarray]:
     # The methods change the head, so they get a copy of it, which is small.
     trunk, head = nn.Sequential(*list(model.children())[:-2]), _copy_head(model)
     with torch.no_grad():

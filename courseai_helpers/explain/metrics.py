@@ -7,8 +7,6 @@ import torch
 from torch import nn
 from torchvision.transforms import functional
 
-from courseai_helpers._common.cache import remember
-
 STEPS = 4  # each but the last costs two forward passes
 WINDOW, SIGMA = 51, 17.0  # of the blur, in pixels
 CELLS = 7  # of a random heatmap in each direction, as many as `layer4` of ResNet-18 has
@@ -44,13 +42,6 @@ def score_heatmap(
         Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of
         Black-box Models", BMVC 2018, section 4.2; they watch the probability.
     """
-    return _score(model, img_tensor, cam, target_class)
-
-
-@remember
-def _score(
-    model: nn.Module, img_tensor: torch.Tensor, cam: np.ndarray, target_class: int
-) -> float:
     ranks = np.empty(cam.size, dtype=int)
     ranks[np.argsort(-cam, axis=None, kind="stable")] = np.arange(cam.size)
     parts = torch.from_numpy(ranks.reshape(cam.shape) * STEPS // cam.size)
@@ -74,7 +65,6 @@ def _score(
     return ((rising - falling).sum() / STEPS).item() / (sharp_score - blurred_score)
 
 
-@remember
 def _compute_scores(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         return model(images)

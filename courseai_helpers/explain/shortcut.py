@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from torch import nn
 
-from courseai_helpers._common.cache import remember
 from courseai_helpers.images.decoding import load_image
 from courseai_helpers.images.photos import load_photo
 from courseai_helpers.images.preprocessing import CROP, preprocess_crop
@@ -90,13 +89,12 @@ def compute_features(model: nn.Module, scenes: list[Scene]) -> torch.Tensor:
     Returns:
         Float tensor [N, 512] on the CPU: the maps of `layer4`, averaged.
     """
-    # Without `fc`: classifiers that differ in nothing else have the same features.
     trunk = nn.Sequential(*list(model.children())[:-1])
-    trunk.training = (
-        model.training
-    )  # of the container alone; the layers are the model's
     images = torch.stack([preprocess_crop(scene.image) for scene in scenes])
-    return _run(trunk, images).flatten(1)
+    device = next(trunk.parameters()).device
+    with torch.no_grad():
+        parts = [trunk(part.to(device)).cpu() for part in images.split(BATCH)]
+    return torch.cat(parts).flatten(1)
 
 
 def train_classifier(model: nn.Module, scenes: list[Scene]) -> nn.Module:
@@ -147,14 +145,6 @@ def measure_accuracy(classifier: nn.Module, scenes: list[Scene]) -> float:
         predicted = classifier.fc(features.to(classifier.fc.weight.device)).argmax(1)
     labels = torch.tensor([scene.label for scene in scenes])
     return (predicted.cpu() == labels).float().mean().item()
-
-
-@remember
-def _run(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    device = next(network.parameters()).device
-    with torch.no_grad():
-        parts = images.split(BATCH)
-        return torch.cat([network(part.to(device)).cpu() for part in parts])
 
 
 def _make_scene(label: int, ground: int, random: np.random.Generator) -> Scene:

@@ -10,8 +10,6 @@ from torchvision.models import ResNet, resnet18
 FILE = "stand_in.safetensors"
 SHA256 = "8b478e56351256c0d82d8827b753a7744e76d296bfd30bcca1c44d9d33bb44a4"
 
-_spare: list[ResNet] = []  # loaded ahead
-
 
 def load_stand_in() -> ResNet:
     """Returns the ResNet-18 that ships with this package.
@@ -27,18 +25,6 @@ def load_stand_in() -> ResNet:
     Raises:
         RuntimeError: If the file is damaged: its SHA-256 is not the expected one.
     """
-    return _spare.pop() if _spare else _load()
-
-
-def keep_spare() -> None:
-    """Loads the model ahead, for the next one who asks for it.
-
-    A process that forks others does so: they share its memory until they write to it.
-    """
-    _spare[:] = [_load()]
-
-
-def _load() -> ResNet:
     with torch.device("meta"):  # no time spent on weights that are replaced at once
         model = resnet18()
     state = safetensors.torch.load(_read_weights())

@@ -134,8 +134,6 @@ def test_what_only_reads_or_moves_files_does_not_load_what_executes_code(module)
 def test_a_room_has_at_most_nine_files_and_says_what_it_is_for(room):
     folder = ROOT.joinpath(PACKAGE, *room.split("."))
     files = {path.stem for path in folder.glob("*.py")} - {"__init__", "__main__"}
-    if room == "grading.sandbox":
-        files -= {"rehearsal"}
     assert len(files) <= MOST_FILES, sorted(files)
     summary, _, paragraph = ast.get_docstring(parse(f"{PACKAGE}.{room}")).partition(
         "\n\n"

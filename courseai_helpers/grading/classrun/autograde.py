@@ -4,8 +4,10 @@ The first and the last, which are here, use the gradebook and happen where it is
 step between needs only the submission, and can happen anywhere.
 """
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,15 @@ class StagedAutograde(Autograde):
         with self.open_gradebook() as gradebook:
             find_assignment(gradebook, self.assignment)
 
+    @contextlib.contextmanager
+    def using(self, db_url: str) -> Iterator[None]:
+        """Lets all steps open the gradebook by another URL, as of a transaction."""
+        usual, self.coursedir.db_url = self.coursedir.db_url, db_url
+        try:
+            yield
+        finally:
+            self.coursedir.db_url = usual
+
     def sanitize(self, student: str) -> Submission:
         """Returns a submission as it is to be executed.
 
@@ -192,30 +203,25 @@ class StagedAutograde(Autograde):
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             (staged / name).write_bytes(content)
 
-    def record(self, submission: Submission, db_url: str) -> Path:
+    def record(self, submission: Submission) -> Path:
         """Writes an executed submission's scores to the gradebook, its files to STEP.
 
         Args:
             submission: What `execute` returned.
-            db_url: The gradebook's URL.
 
         Returns:
             The folder to put in the place of the autograded submission.
         """
         student, assignment = submission.student, self.assignment
         folder = self.find(student)
-        usual_url, self.coursedir.db_url = self.coursedir.db_url, db_url
-        try:
-            staged = Path(self._format_dest(assignment, student))
-            shutil.rmtree(staged, ignore_errors=True)
-            staged.mkdir(parents=True)
-            self.notebooks = [str(folder / f"{n}.ipynb") for n in submission.notebooks]
-            self.init_assignment(assignment, student)
-            for path in self.notebooks:
-                self.record_notebook(path, submission, staged)
-            self.set_permissions(assignment, student)
-        finally:
-            self.coursedir.db_url = usual_url
+        staged = Path(self._format_dest(assignment, student))
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        self.notebooks = [str(folder / f"{n}.ipynb") for n in submission.notebooks]
+        self.init_assignment(assignment, student)
+        for path in self.notebooks:
+            self.record_notebook(path, submission, staged)
+        self.set_permissions(assignment, student)
         return staged
 
     def record_notebook(self, path: str, submission: Submission, staged: Path) -> None:

@@ -1,6 +1,9 @@
 """Measures how long right work takes, to set limits for a class by it."""
 
+import contextlib
 import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +58,31 @@ def make_reference(converter: StagedAutograde) -> Submission | None:
     return Submission(REFERENCE, notebooks, converter.collect_files(folder))
 
 
-def measure_pace(reference: Submission) -> dict[str, float]:
-    """Returns how long each cell takes, if the tests accept the authored solutions."""
+@contextlib.contextmanager
+def measuring_pace(
+    reference: Submission, tell: Callable[[dict[str, float]], None]
+) -> Iterator[None]:
+    """Measures what each cell of right work takes, beside what is done meanwhile.
+
+    Args:
+        reference: What `make_reference` returned, with the settings of its execution.
+        tell: Is called with the seconds of each cell, from another thread. It is not
+            called if they can't be measured.
+    """
     measurement = Measurement()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(lambda: tell(measure_pace(reference, measurement)))
+        try:
+            yield
+        finally:
+            in_time = future.done()
+            measurement.stop()
+    if in_time and (error := future.exception()):  # only other machines may be able to
+        log.warning("How long right work takes was not measured: %s", error)
+
+
+def measure_pace(reference: Submission, measurement: Measurement) -> dict[str, float]:
+    """Returns how long each cell takes, if the tests accept the authored solutions."""
     for notebook in measurement.execute(reference).values():
         tests = {cell.id for cell in notebook.cells if is_test(cell)}
         if wrong := tests.intersection(notebook.metadata[CAUSES]):

@@ -1,5 +1,6 @@
 """Grades a class: sanitizes here, executes anywhere, records with a single writer."""
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from courseai_helpers.grading.classrun.autograde import (
     StagedAutograde,
 )
 from courseai_helpers.grading.classrun.logfile import keep_log
-from courseai_helpers.grading.classrun.pace import MANY, make_reference, measure_pace
+from courseai_helpers.grading.classrun.pace import MANY, make_reference, measuring_pace
 from courseai_helpers.grading.classrun.progress import show_progress
 from courseai_helpers.grading.cluster.execution import Submission
 from courseai_helpers.grading.cluster.workers import Workers, execute_all, open_workers
@@ -41,7 +42,7 @@ from courseai_helpers.grading.report.changes import (
     read_points,
     save_changes,
 )
-from courseai_helpers.grading.sandbox.bubblewrap import SandboxError, require_hidden
+from courseai_helpers.grading.sandbox.bubblewrap import require_hidden
 from courseai_helpers.grading.sandbox.trial import require_sandbox
 from courseai_helpers.grading.submissions.folders import (
     SubmissionError,
@@ -132,6 +133,7 @@ def grade_class(
     force: bool,
     sandbox: bool,
     dry: bool = False,
+    run_all: bool = False,
     insecure: bool = False,
     verbose: bool = False,
 ) -> Outcome:
@@ -145,6 +147,7 @@ def grade_class(
         force: Whether to grade again what has not changed.
         sandbox: Whether to isolate student code; otherwise it runs with our rights.
         dry: Whether to keep nothing, and only say what would change.
+        run_all: Whether to run the cells for looking, too.
         insecure: Whether a scheduler may be one that anybody can connect to.
         verbose: Whether to print the log as well.
 
@@ -152,6 +155,8 @@ def grade_class(
         CourseError: if the run can't start.
     """
     run = prepare(course, assignment, sandbox=sandbox)
+    if run_all:
+        run.converter.config.SandboxedExecute.run_all = True
     if sandbox:
         require_hidden(course)
     run.outcome.dry = dry
@@ -252,9 +257,7 @@ def find_doubled_names(run: ClassRun, students: Iterable[str]) -> dict[str, list
 
 def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
     """Sanitizes, sends off and records one submission after another."""
-    if len(todo) >= MANY:
-        find_pace(run)
-    with show_progress() as progress:
+    with measure_beside(run, len(todo)), show_progress() as progress:
         bar = progress.add_task(f"Grading {run.assignment}", total=len(todo))
 
         def sanitize_all() -> Iterator[Submission]:
@@ -273,10 +276,30 @@ def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
             progress.advance(bar)
 
 
+@contextlib.contextmanager
+def measure_beside(run: ClassRun, count: int) -> Iterator[None]:
+    """Measures what right work takes while the first of a large class are graded.
+
+    These have the limits of nbgrader_config.py; the others have what was measured.
+    """
+    reference = make_reference(run.converter) if count >= MANY else None
+    if reference is None:
+        yield
+        return
+    settings = run.converter.config.SandboxedExecute
+
+    def limit(seconds: dict[str, float]) -> None:
+        settings.usual_seconds = seconds
+
+    with measuring_pace(configure(run, reference), limit):
+        yield
+
+
 def sanitize(run: ClassRun, student: str, fingerprint: str) -> Submission | None:
     """Returns what to execute of a submission, or None if it can't be graded."""
     try:
-        submission = run.converter.sanitize(student)
+        with open_transaction(run.engine) as url, run.converter.using(url):
+            submission = run.converter.sanitize(student)
     except SubmissionError as error:
         refuse(run, student, Entry(fingerprint, refused=str(error)))
         return None
@@ -288,18 +311,6 @@ def configure(run: ClassRun, submission: Submission) -> Submission:
     config = run.converter.config
     submission.config = {k: dict(config[k]) for k in EXECUTION if k in config}
     return submission
-
-
-def find_pace(run: ClassRun) -> None:
-    """Measures how long right work takes, for the class's time limits."""
-    settings = run.converter.config.SandboxedExecute
-    try:
-        if settings.sandbox:
-            require_sandbox()
-        if reference := make_reference(run.converter):
-            settings.usual_seconds = measure_pace(configure(run, reference))
-    except SandboxError as error:  # only the workers of a scheduler have one
-        log.warning("How long right work takes is not measured: %s", error)
 
 
 def refuse(run: ClassRun, student: str, entry: Entry) -> None:
@@ -318,11 +329,12 @@ def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
     notes = executed.list_notes()
     entry = Entry(fingerprint, "", executed.seconds, executed.list_failures(), notes)
     try:
-        with open_transaction(run.engine, keep=not run.outcome.dry) as url:
+        keep = not run.outcome.dry
+        with open_transaction(run.engine, keep=keep) as url, run.converter.using(url):
             before = read_points(url, run.assignment, student)
-            staged = run.converter.record(executed, url)
+            staged = run.converter.record(executed)
             now = read_points(url, run.assignment, student)
-            if not run.outcome.dry:
+            if keep:
                 write_entry(url, run.assignment, student, entry)
                 put_in_place(staged, run.converter.find_destination(student))
     except (OSError, sqlalchemy.exc.OperationalError) as error:

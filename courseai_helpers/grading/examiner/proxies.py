@@ -25,6 +25,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from courseai_helpers import testing
 from courseai_helpers.grading.examiner.student_side import LINK
 from courseai_helpers.grading.examiner.values import (
     Message,
@@ -45,6 +46,7 @@ from courseai_helpers.grading.examiner.wire import (
     receive_message,
     send,
 )
+from courseai_helpers.testing import side_effects
 from courseai_helpers.testing.side_effects import Observation
 
 # The kinds of hooks that an examiner's network may have, and where torch keeps them.
@@ -80,6 +82,7 @@ class Line:
 
 
 _line: Line | None = None
+_observe_here = side_effects.observe
 
 
 def set_up(
@@ -106,7 +109,15 @@ def set_up(
     oracles.set_salt(salt)
     _line = _line or Line(socket.socket(fileno=LINK))
     _line.given_up = given_up
+    testing.observe = side_effects.observe = observe  # for the test cells to import
     connect(_line, namespace, names, source)
+
+
+def observe(function: Callable, *arguments: Any) -> Observation:
+    """Does what the students' `observe` does, where the function really runs."""
+    if hasattr(function, "observe_there"):
+        return function.observe_there(*arguments)
+    return _observe_here(function, *arguments)
 
 
 def print_asked() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from courseai_helpers._common.printing import log_lines
 from courseai_helpers.grading.sandbox.bubblewrap import Limits
-from courseai_helpers.grading.sandbox.forkserver import KERNEL, LESSON
+from courseai_helpers.grading.sandbox.forkserver import REQUEST
 
 log = logging.getLogger("courseai_helpers.grading.sandbox.forkserver")
 _server: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
@@ -26,7 +26,6 @@ def request_kernel(
     key: str,
     link: socket.socket | None = None,
     examiner: bool = False,
-    lesson: bool = False,
 ) -> socket.socket:
     """Asks for a kernel in a sandbox of its own.
 
@@ -36,7 +35,6 @@ def request_kernel(
         key: The key that signs the messages to and from the kernel.
         link: A socket that leads to the kernel's counterpart.
         examiner: Whether the kernel is to run test cells.
-        lesson: Whether it is to run what `rehearsal.py` computes ahead.
 
     Returns:
         The socket that `supervisor.keep_kernel` answers on.
@@ -51,9 +49,15 @@ def request_kernel(
     with _lock, theirs:
         server = _find_server()
         handles = [theirs.fileno()] + ([link.fileno()] if link else [])
-        socket.send_fds(server, [LESSON if lesson else KERNEL], handles)
+        socket.send_fds(server, [REQUEST], handles)
     ours.sendall(json.dumps(request).encode())
     return ours
+
+
+def start_server() -> None:
+    """Starts the forkserver ahead of the first request; it takes seconds to load."""
+    with _lock:
+        _find_server()
 
 
 def _find_server() -> socket.socket:

@@ -36,12 +36,10 @@ class SandboxedKernelManager(AsyncKernelManager):
     Attributes:
         link: What leads to another kernel, that of the student or of the examiner.
         examiner: Whether it is the examiner's.
-        lesson: Whether the notebook asks for what can be computed ahead.
     """
 
     link: socket.socket | None = None
     examiner = False
-    lesson = False
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -103,10 +101,9 @@ class SandboxProvisioner(KernelProvisionerBase):
         key = self.parent.session.key.decode()
         link = getattr(self.parent, "link", None)
         examiner = getattr(self.parent, "examiner", False)
-        lesson = getattr(self.parent, "lesson", False)
         self.report = None
         self.channel = await asyncio.to_thread(
-            request_kernel, folder and Path(folder), limits, key, link, examiner, lesson
+            request_kernel, folder and Path(folder), limits, key, link, examiner
         )
         start = Start(**await asyncio.to_thread(self._receive))
         if not start.path:

@@ -35,6 +35,7 @@ from courseai_helpers.grading.steps.failures import (
     classify_death,
     classify_error,
 )
+from courseai_helpers.grading.steps.looking import choose_skipped, show_not_run
 from courseai_helpers.grading.steps.messages import UNREADABLE, clean_cell
 from courseai_helpers.grading.submissions.reading import name_cell
 
@@ -44,7 +45,6 @@ HARMLESS = (Cause.ERROR, Cause.WRONG_ANSWER)
 SAID_PLAINLY = (Cause.TIME_OUT, Cause.KILLED)
 LEAST_CELLS = 12  # with the least time limit each, a submission may have
 GRACE = 5.0  # seconds for a kernel to end whose link is broken
-LABORATORY = "courseai_helpers.explain"  # see sandbox/rehearsal.py
 # Code of ours for the student's kernel: at its start, around a setup cell, and before
 # the first test cell.
 EXAMINER = "courseai_helpers.grading.examiner"
@@ -92,6 +92,10 @@ class SandboxedExecute(Patient, Execute):
     usual_seconds = Dict(
         help="What right work takes: seconds by the name of a cell, or by its source."
     ).tag(config=True)
+    run_all = Bool(
+        False,
+        help="Run the cells for looking, too, on which no point depends.",
+    ).tag(config=True)
     shutdown_kernel = "immediate"  # nothing in it needs a clean shutdown
     stopped = False
     examiner: Examiner | None = None
@@ -105,7 +109,7 @@ class SandboxedExecute(Patient, Execute):
             self.require_sandbox()
             self.kernel_manager_class = SandboxedKernelManager
             self.examiner = self.make_examiner(nb)
-        self.lesson = any(LABORATORY in cell.source for cell in nb.cells)
+        self.skipped = set() if self.run_all else choose_skipped(nb.cells)
         self.failures: dict[str, Failure] = {}
         # What a new kernel has to run again: the student's cells, and code of ours.
         self.done: list[tuple[NotebookNode | None, str]] = []
@@ -169,7 +173,6 @@ class SandboxedExecute(Patient, Execute):
         manager = super().create_kernel_manager()
         if self.sandbox:
             manager.link, self.link = socket.socketpair()
-            manager.lesson = self.lesson
         self.prepared = self.connected = self.closed = False
         return manager
 
@@ -216,6 +219,9 @@ class SandboxedExecute(Patient, Execute):
             return cell, resources
         if self.stopped:
             raise StoppedError
+        if index in self.skipped:
+            show_not_run(cell)
+            return cell, resources
         self.output_bytes = 0
         start = time.monotonic()
         if start > self.deadline and not is_needed(cell):

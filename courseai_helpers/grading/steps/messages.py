@@ -1,6 +1,7 @@
 """Cleans what a student's kernel sends: its messages may be forged or malformed."""
 
 import json
+from typing import Any
 
 from nbformat import NotebookNode, ValidationError, from_dict, validate
 from nbformat.v4 import new_output
@@ -11,15 +12,40 @@ UNREADABLE = (
     ValueError, TypeError, LookupError, AttributeError, RecursionError, ValidationError
 )  # fmt: skip
 
+CELL: dict[str, Any] = {
+    "cell_type": "code",
+    "id": "cell",
+    "metadata": {},
+    "source": "",
+    "execution_count": None,
+}
+NOTEBOOK: dict[str, Any] = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}}
+
 
 def clean_cell(cell: NotebookNode) -> None:
     """Removes the outputs that a file can't hold."""
     if cell.cell_type != "code":
         return
-    cleaned = [clean_output(output) for output in cell.outputs]
-    cell.outputs = [output for output in cleaned if output is not None]
+    if not are_fine(cell.outputs):
+        cleaned = [clean_output(output) for output in cell.outputs]
+        cell.outputs = [output for output in cleaned if output is not None]
     if type(cell.execution_count) is not int or cell.execution_count < 0:
         cell.execution_count = None
+
+
+def are_fine(outputs: list[NotebookNode]) -> bool:
+    """Tells whether a file can hold all these outputs as they are.
+
+    A whole notebook is validated by compiled code, an output by itself is not.
+    """
+    try:
+        text = json.dumps(outputs, ensure_ascii=False, allow_nan=False)
+        text.encode()  # half a character (a lone surrogate) has none
+        cell = CELL | {"outputs": json.loads(text)}
+        validate(from_dict(NOTEBOOK | {"cells": [cell]}))
+    except UNREADABLE:
+        return False
+    return all(isinstance(output.get("text", ""), str) for output in outputs)
 
 
 def clean_output(output: NotebookNode) -> NotebookNode | None:

@@ -6,19 +6,19 @@ executed go. What was done stands in a note at the top of the autograded noteboo
 the formgrader shows it, in the notebook's metadata and in the log.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from nbformat import NotebookNode
 from nbformat.corpus.words import generate_corpus_id
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_raw_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from courseai_helpers.grading.gradebook.names import explain_bad_id, explain_bad_name
-from courseai_helpers.grading.steps.additions import find_additions
 from courseai_helpers.grading.steps.failures import AUDIT
+from courseai_helpers.grading.steps.looking import mark_looking
 from courseai_helpers.grading.steps.stray_answers import point_to_answers
+from courseai_helpers.grading.submissions.additions import find_additions
 from courseai_helpers.grading.submissions.folders import SubmissionError
 from courseai_helpers.grading.submissions.notebook import NOTES
 from courseai_helpers.grading.submissions.originals import Original, read_handout
@@ -46,6 +46,7 @@ class RepairSubmission(NbGraderPreprocessor):
             )
         notes = [*resources.get(NOTES, []), *point_to_answers(nb, handout)]
         notes += repair(nb, handout.originals)
+        mark_looking(nb, handout)
         for note in notes:
             self.log.warning("%s: %s", names["student"], note)
         leave_note(nb, notes)
@@ -291,17 +292,17 @@ def restore(
 def make_cell(cell_type: str, cell: NotebookNode) -> NotebookNode:
     """Makes a cell of a type with the text of another, and nothing that is not valid.
 
-    Outputs and metadata go; the pictures of a text stay.
+    Metadata goes; the pictures of a text stay, and outputs, which have been read anew.
     """
-    make: dict[str, Callable[[str], NotebookNode]] = {
-        "code": new_code_cell,
-        "markdown": new_markdown_cell,
-    }
+    kind = cell_type if cell_type in ("code", "markdown") else "raw"
     # Half a character (a lone surrogate) can be read from JSON, but not written.
     source = str(cell.source).encode(errors="replace").decode()
-    made = make.get(cell_type, new_raw_cell)(source)
+    name = generate_corpus_id()
+    made = NotebookNode(cell_type=kind, id=name, metadata=NotebookNode(), source=source)
     attachments = cell.get("attachments")
-    if made.cell_type != "code" and isinstance(attachments, dict):
+    if kind == "code":
+        made.update(outputs=cell.get("outputs", []), execution_count=None)
+    elif isinstance(attachments, dict):
         made.attachments = NotebookNode(
             {k: v for k, v in attachments.items() if isinstance(v, dict)}
         )

@@ -1,8 +1,8 @@
 """The cells of an assignment as they were handed out, from nbgrader's gradebook."""
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,13 @@ class Handout:
     Attributes:
         originals: The cells that nbgrader knows, by their names.
         outline: Name and text of every cell, in their order.
+        looking: The names of the cells that are for looking only, and whether they
+            are evidence: whoever grades a written answer looks at what a student saw.
     """
 
     originals: dict[str, Original]
     outline: list[tuple[str, str]]
+    looking: dict[str, bool] = field(default_factory=dict)
 
     @cached_property
     def texts(self) -> frozenset[str]:
@@ -79,6 +82,19 @@ class Handout:
         return bool(text := normalize(source)) and text not in self.texts
 
 
+def is_for_looking(cell: NotebookNode) -> bool:
+    """Tells whether a cell says of itself that no point depends on it.
+
+    Its author says so in the metadata: {"courseai": {"looking": true}}, with "evidence"
+    beside it if written answers speak of what it shows. What a student says there is
+    taken away when a submission is repaired.
+    """
+    marks = cell.metadata.get("courseai")
+    is_code = cell.cell_type == "code"
+    return is_code and isinstance(marks, dict) and marks.get("looking") is True
+
+
+@lru_cache(maxsize=4096)  # every cell is compared with all that were handed out
 def normalize(text: str) -> str:
     """Returns a text without trailing spaces, which editors change unasked."""
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
@@ -129,12 +145,18 @@ def read_handout(
     """Reads a whole notebook: the gradebook has only the cells that are marked."""
     originals = read_originals(gradebook, notebook, assignment, config)
     outline = [(name, original.released) for name, original in originals.items()]
+    looking = {}
     course = CourseDirectory(config=config)
     folder = course.format_path(course.source_directory, ".", assignment)
     if (path := Path(folder, f"{notebook}.ipynb")).is_file():
         names = [(name_cell(cell), cell) for cell in read_notebook(path).cells]
+        looking = {
+            name: cell.metadata["courseai"].get("evidence") is True
+            for name, cell in names
+            if is_for_looking(cell)
+        }
         outline = [
             (name, originals[name].released if name in originals else cell.source)
             for name, cell in names
         ]
-    return Handout(originals, outline)
+    return Handout(originals, outline, looking)

@@ -1,7 +1,7 @@
 """Reads the notebooks that students hand in, whatever wrote or damaged them.
 
 Grading and importing read them here and nowhere else, so that they agree on what is a
-notebook. Outputs are not read: grading makes new ones.
+notebook. Of outputs only texts and plain pictures are read: see `outputs.py`.
 """
 
 import json
@@ -14,6 +14,7 @@ from nbformat.corpus.words import generate_corpus_id
 from nbformat.v4 import new_notebook
 
 from courseai_helpers._common.errors import CourseError
+from courseai_helpers.grading.submissions.outputs import join, read_outputs
 
 MAX_BYTES = 100 * 2**20  # as much as nbgrader's exchange takes
 MAX_DEPTH = 6  # of what is nested in metadata; nbgrader's own has 2
@@ -118,17 +119,11 @@ def make_cell(found: dict[str, Any]) -> NotebookNode:
         source=source,
     )
     if kind == "code":
-        cell.update(outputs=[], execution_count=None)
+        outputs = read_outputs(found.get("outputs"))
+        cell.update(outputs=outputs, execution_count=None)
     elif attachments := read_dict(found, "attachments"):
         cell.attachments = attachments
     return cell
-
-
-def join(source: object) -> str:
-    """Returns a cell's text, which may be a list of lines."""
-    if isinstance(source, list):
-        return "".join(line for line in source if isinstance(line, str))
-    return source if isinstance(source, str) else ""
 
 
 def read_dict(content: dict[str, Any], key: str) -> NotebookNode:

@@ -59,6 +59,25 @@ def test_only_student_s_cells_enter_the_student_s_kernel(tmp_path):
     assert "ours" not in seen + read_text(cells["test_again"]) and not causes
 
 
+def test_a_test_cell_observes_a_function_where_it_runs(tmp_path):
+    answer = "def act(weights):\n    weights += 1\n    return 2"
+    check = (
+        "from courseai_helpers.testing import observe\n"
+        "call = observe(act, torch.ones(2))\n"
+        "assert call.result == 2 and call.inputs_changed == [0]\n"
+        "assert observe(lambda weights: weights.zero_(), torch.ones(2)).inputs_changed"
+    )
+    cells, causes = run(
+        tmp_path,
+        [
+            make_setup(SETUP),
+            make_cell("act", answer, solution=True),
+            make_cell("test_act", check, points=1),
+        ],
+    )
+    assert not causes, read_text(cells["test_act"])
+
+
 def test_a_crash_a_loop_and_a_flood_cost_the_cells_that_meet_them(tmp_path):
     answer = """
     import os, time

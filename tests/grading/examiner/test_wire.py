@@ -21,7 +21,7 @@ from courseai_helpers.grading.examiner.wire import (
     send_message,
 )
 from courseai_helpers.grading.steps import failures
-from courseai_helpers.testing import ElsewhereTensor, observe
+from courseai_helpers.testing import ElsewhereTensor
 
 EMPTY = len(wire.pack_message(Message())[1])
 
@@ -231,8 +231,8 @@ def test_a_call_returns_and_raises_what_the_function_does(ask):
         function("own")
     assert type(caught.value).__name__ == "OwnError"
     with pytest.raises(SystemExit):
-        observe(function, "exit")
-    assert isinstance(observe(function, "own").error, ValueError)
+        proxies.observe(function, "exit")
+    assert isinstance(proxies.observe(function, "own").error, ValueError)
 
 
 def test_a_function_that_is_not_there_is_missed_by_its_name(ask, line):
@@ -273,7 +273,7 @@ def test_side_effects_are_reported(ask):
         image += 1
 
     net, image = make_net(seed=1), make_image(seed=2)
-    call = observe(ask(act), net, image)
+    call = proxies.observe(ask(act), net, image)
     assert call.forward_passes == 2 and call.hooks_left == 1 and not call.hooks_lost
     assert "stem.1" in call.modes_changed and call.inputs_changed == [1]
     assert "stem.1.running_mean" in call.state_changed

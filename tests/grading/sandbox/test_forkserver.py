@@ -10,8 +10,6 @@ import kernels
 import psutil
 import pytest
 
-from courseai_helpers.grading.sandbox.provisioner import SandboxedKernelManager
-
 pytestmark = kernels.needs_sandbox
 
 # The forward and backward pass, a figure, and what a seed decides.
@@ -50,40 +48,6 @@ def test_results_equal_a_cold_kernel_s(run_inside, monkeypatch):
     for _ in range(3):
         answer = run_inside(COMPUTE)
         assert answer.text == cold.text and not answer.error
-
-
-# What the warm process computes ahead, once it has forked some kernels.
-LESSON = """
-import hashlib
-from courseai_helpers._common import cache as remembering
-from courseai_helpers.images import load_photo, preprocess
-from courseai_helpers.explain import make_random_heatmaps, score_heatmap
-from courseai_helpers.explain import compute_features, make_scenes, train_classifier
-from courseai_helpers.models import load_stand_in
-before = set(remembering._known)
-model, image = load_stand_in(), preprocess(load_photo("motorcycle"))
-scenes = make_scenes("swapped", 8, seed=2)
-digest = hashlib.sha256(compute_features(model, scenes).numpy().tobytes())
-digest.update(train_classifier(model, scenes).fc.weight.detach().numpy().tobytes())
-digest.update(model.state_dict()["fc.weight"].numpy().tobytes())
-best = int(model(image).argmax())
-random = make_random_heatmaps(3, (224, 224))[0]
-digest.update(repr(score_heatmap(model, image, random, best)).encode())
-print("computed", len(set(remembering._known) - before))
-print(digest.hexdigest())
-"""
-
-
-def test_what_was_computed_ahead_equals_what_is_computed(run_inside, monkeypatch):
-    monkeypatch.delenv("MPLBACKEND")
-    cold = kernels.run_cold(LESSON, COMPUTE)
-    assert not cold.error
-    monkeypatch.setattr(SandboxedKernelManager, "lesson", True)
-    answer = run_inside(LESSON, COMPUTE)
-    assert not answer.error
-    wanted, got = cold.text.splitlines(), answer.text.splitlines()
-    assert (wanted[0], got[0]) == ("computed 4", "computed 0")
-    assert wanted[1:] == got[1:] and len(got) == 3
 
 
 def test_kernels_draw_different_random_numbers(run_inside):

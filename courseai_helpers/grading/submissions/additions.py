@@ -40,11 +40,16 @@ def find_additions(handed_out: str, handed_in: str, *, imports_only: bool) -> st
 
 def parse(source: str) -> list[tuple[ast.stmt, str, str]]:
     """Returns each statement of a cell, magics included, its meaning and its text."""
-    code = TransformerManager().transform_cell(source)
+    code = translate_magics(source)
     return [
         (statement, ast.dump(statement), ast.get_source_segment(code, statement) or "")
         for statement in ast.parse(code).body
     ]
+
+
+def translate_magics(source: str) -> str:
+    """Returns the Python that IPython makes of a cell's code."""
+    return TransformerManager().transform_cell(source)
 
 
 def is_import(statement: ast.stmt) -> bool:
