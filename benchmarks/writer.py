@@ -159,7 +159,7 @@ def wait_for(opened, workers: int) -> None:
 def start_cluster(course: Path, workers: int, seconds: float) -> Iterator[str]:
     """Starts a scheduler and workers whose executions are sleeps."""
     address = "tcp://127.0.0.1:28786"
-    preload = course / "sleeping.py"
+    preload = (course / "sleeping").with_suffix(".py")
     preload.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import writer; writer.sleep_instead()\n"
