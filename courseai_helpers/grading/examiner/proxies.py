@@ -113,7 +113,7 @@ def set_up(
     connect(_line, namespace, names, source)
 
 
-def observe(function: Callable, *arguments: Any) -> Observation:
+def observe(function: Callable[..., Any], *arguments: Any) -> Observation:
     """Does what the students' `observe` does, where the function really runs."""
     if hasattr(function, "observe_there"):
         return function.observe_there(*arguments)
