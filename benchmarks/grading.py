@@ -235,7 +235,7 @@ def is_kernel(process: Path) -> bool:
     if b"ipykernel_launcher" in command:
         return True
     ids = re.search(r"NSpid:(.*)", (process / "status").read_text())[1].split()
-    return b"grading.forkserver" in command and len(ids) > 1
+    return b"sandbox.forkserver" in command and len(ids) > 1
 
 
 def run_stock(course: Path) -> None:
