@@ -140,8 +140,8 @@ BESIDE = {
     "an empty cell between": put(new_code_cell(""), new_markdown_cell(TEXT)),
     "in its place": put(new_markdown_cell(TEXT), keep=False),
     "in its place, as code": put(new_code_cell(repr(TEXT)), keep=False),
-    "in the next heading": write_into("part_3"),
-    "in the text above": write_into("activation_grids_outro"),
+    "in the next heading": write_into("optimize_text"),
+    "in the text above": write_into("check_2"),
     "merged": merge_into_the_one_above,
 }
 
