@@ -78,4 +78,5 @@ def keep_log(
         ours.setLevel(level)
         ours.removeHandler(terminal)
         everybody.removeHandler(kept)
-        kept.close()
+        with contextlib.suppress(OSError):  # a full disk: the reason is told already
+            kept.close()
