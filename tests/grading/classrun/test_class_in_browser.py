@@ -155,6 +155,13 @@ def list_assignments(student: Role):
     return panel
 
 
+def unfold(page) -> None:
+    """Shows the code of the cells that the lesson folds away: set-up and tests."""
+    page.get_by_role("menuitem", name="View", exact=True).click()
+    page.get_by_role("menuitem", name="Expand All Code").click()
+    find_cell(page, "import torch.nn.functional as F").wait_for()
+
+
 def find_cell(page, text: str):
     """Returns the first code cell with this text."""
     return page.locator(".jp-CodeCell").filter(has_text=text).first
@@ -220,6 +227,7 @@ def answered(student, released, answers) -> dict[str, str]:
     page = student.page
     # What is run before the kernel is connected is forgotten.
     page.get_by_text(re.compile(r"\| Idle$")).wait_for(timeout=3 * MINUTE)
+    unfold(page)
     run_cell(page, "import torch.nn.functional as F")
     write(page, f"def {EXERCISE}(", MISTAKEN[EXERCISE])
     run_cell(page, f"def {EXERCISE}(")
