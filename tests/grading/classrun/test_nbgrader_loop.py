@@ -82,7 +82,7 @@ def loop(root, run, tmp_path_factory) -> Loop:
     instruct("list", "--inbound")
     # One user of the machine plays all students.
     instruct("collect", ASSIGNMENT, "--ExchangeCollect.check_owner=False")
-    instruct("autograde", ASSIGNMENT, *choose_sandbox())
+    instruct("autograde", ASSIGNMENT, *choose_sandbox()[0])
     database = instructor / "gradebook.db"
     autograded = read_scores(database, ASSIGNMENT)
     grade_by_hand(database)
