@@ -109,7 +109,6 @@ def set_up(
     oracles.set_salt(salt)
     _line = _line or Line(socket.socket(fileno=LINK))
     _line.given_up = given_up
-    testing.observe = side_effects.observe = observe  # for the test cells to import
     connect(_line, namespace, names, source)
 
 
@@ -129,6 +128,7 @@ def connect(
     line: Line, namespace: dict[str, Any], names: list[str], source: str
 ) -> None:
     """Makes the names of exercises stand for the student's functions."""
+    testing.observe = side_effects.observe = observe  # for the test cells to import
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             value = namespace.get(node.id)
