@@ -33,6 +33,7 @@ def test_nbval_notices_what_changed_and_not_what_differs_between_machines(
     for name, stored in (("same", "layer2 21, 0.25 s"), ("stale", "layer2 20, 0.25 s")):
         cell = nbformat.v4.new_code_cell("print('layer2', 3 * 7, end=', 0.75 s')")
         cell.outputs = [nbformat.v4.new_output("stream", text=stored)]
+        cell.execution_count = 1
         notebook = nbformat.v4.new_notebook(cells=[cell])
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
     patterns = f"--nbval-sanitize-with={root / 'tests/nbval.cfg'}"
