@@ -83,6 +83,11 @@ def pytest_runtest_makereport() -> Generator[
     """Looks at the report on a test."""
     report = yield
     fail_if_skipped(report)
+    # A process can't send the other half of a surrogate pair, and ends if it tries.
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode())
+        for name, text in report.sections
+    ]
     return report
 
 
