@@ -271,35 +271,42 @@ class Visit:
     work: set[str] = field(default_factory=set)
 
 
-def open_private_page(browser):
-    """Opens an empty page that reaches this machine only."""
-    page = browser.new_context(viewport={"width": 1180, "height": 1000}).new_page()
-    page.set_default_timeout(3 * MINUTE)
-    page.context.route(
+@contextlib.contextmanager
+def open_private_page(browser) -> Iterator:
+    """Opens an empty page that reaches this machine only, and closes it."""
+    context = browser.new_context(viewport={"width": 1180, "height": 1000})
+    context.set_default_timeout(3 * MINUTE)
+    context.route(
         lambda url: not url.startswith(("http://127.0.0.1:", "file:")),
         lambda route: route.abort(),
     )
-    return page
+    with contextlib.closing(context):
+        yield context.new_page()
 
 
 def visit(browser, address: str, to: Class, way: str) -> Visit:
     """Opens every submission of one way, and clicks what there is to click."""
     to.canary.called.clear()
-    page = open_private_page(browser)
     figures = set()
     for kind in ALL:
         if f"{way}-{kind}" not in list_shown(to):
             continue
-        page.goto(address + to.find_page(f"{way}-{kind}"), wait_until="networkidle")
-        figures |= set(page.evaluate(SEEN))
-        links = page.locator(".text_cell_render").locator("a:visible, button:visible")
-        for place in range(links.count() if kind == "clicks" else 0):
-            links.nth(place).click(no_wait_after=True)
-        if kind == "clicks" and links.count():
-            page.wait_for_url("**/page.html")  # the last of them
-    page.wait_for_load_state("networkidle")
-    page.context.close()
+        with open_private_page(browser) as page:
+            page.goto(address + to.find_page(f"{way}-{kind}"), wait_until="networkidle")
+            figures |= set(page.evaluate(SEEN))
+            if kind == "clicks":
+                click_all(page)
+            page.wait_for_load_state("networkidle")
     return Visit(set(to.canary.called), len(list_terminals(address)), figures)
+
+
+def click_all(page) -> None:
+    """Clicks what can be clicked in a student's words; the last leads to a page."""
+    links = page.locator(".text_cell_render").locator("a:visible, button:visible")
+    for place in range(links.count()):
+        links.nth(place).click(no_wait_after=True)
+    if links.count():
+        page.wait_for_url("**/page.html")
 
 
 SEEN = """[...document.querySelectorAll('#notebook-container img')]
@@ -316,21 +323,18 @@ def follow_links(browser, address: str, to: Class) -> Visit:
         for title, text in SENT.items()
     ]
     for link in [*links, f"formgrader?path={quote(str(folder))}"]:
-        page = open_private_page(browser)
-        page.goto(address + link, wait_until="networkidle")
-        page.context.close()
+        with open_private_page(browser) as page:
+            page.goto(address + link, wait_until="networkidle")
     return Visit(set(to.canary.called), len(list_terminals(address)) - before)
 
 
 def list_work(browser, address: str, student: str) -> set[str]:
     """Returns the assignments on a student's page, which its scripts have to list."""
-    page = open_private_page(browser)
-    page.goto(f"{address}formgrader/manage_students/{student}")
-    links = page.locator("#main-table td.name")
-    links.first.wait_for(timeout=MINUTE)
-    found = set(links.all_inner_texts())
-    page.context.close()
-    return found
+    with open_private_page(browser) as page:
+        page.goto(f"{address}formgrader/manage_students/{student}")
+        links = page.locator("#main-table td.name")
+        links.first.wait_for(timeout=MINUTE)
+        return set(links.all_inner_texts())
 
 
 def list_shown(to: Class) -> set[str]:
@@ -366,9 +370,8 @@ def visits(everybody, chromium, tmp_path_factory) -> dict[str, Visit]:
     # A server started elsewhere has not read the course's settings when it makes what
     # shows submissions.
     with start_server(everybody.course.parent, private, guarded=False) as address:
-        page = open_private_page(chromium)
-        page.goto(f"{address}formgrader?path=course")
-        page.context.close()
+        with open_private_page(chromium) as page:
+            page.goto(f"{address}formgrader?path=course")
         for way in ("graded", "raw"):
             found[f"{way}, none"] = visit(chromium, address, everybody, way)
         found["links, none"] = follow_links(chromium, address, everybody)
@@ -379,12 +382,11 @@ def visit_lab(browser, address: str, to: Class, *students: str) -> Visit:
     """Opens the same notebooks in JupyterLab, as the Formgrader's link does."""
     to.canary.called.clear()
     for student in students:
-        page = open_private_page(browser)
         path = f"lab/tree/autograded/{student}/{ASSIGNMENT}/{ASSIGNMENT}.ipynb"
-        page.goto(address + path)
-        page.locator(".jp-Notebook .jp-Cell").last.wait_for(timeout=3 * MINUTE)
-        page.wait_for_load_state("networkidle")
-        page.context.close()
+        with open_private_page(browser) as page:
+            page.goto(address + path)
+            page.locator(".jp-Notebook .jp-Cell").last.wait_for(timeout=3 * MINUTE)
+            page.wait_for_load_state("networkidle")
     return Visit(set(to.canary.called), len(list_terminals(address)))
 
 
@@ -500,9 +502,8 @@ def test_the_report_runs_nothing(everybody, chromium):
     result = small_course.run(everybody.course, *arguments)
     assert result.returncode == 0, result.stdout
     everybody.canary.called.clear()
-    page = open_private_page(chromium)
     path = everybody.course / "reports" / f"{ASSIGNMENT}.html"
-    page.goto(path.as_uri(), wait_until="networkidle")
-    assert MARKUP[:10] in page.inner_text("body")
-    page.context.close()
+    with open_private_page(chromium) as page:
+        page.goto(path.as_uri(), wait_until="networkidle")
+        assert MARKUP[:10] in page.inner_text("body")
     assert everybody.canary.called == set()
