@@ -100,7 +100,8 @@ def make_work(exercise: str, cells: dict[str, str], seed: int = 0) -> list[Work]
     right = {"reference": cells[exercise]} | {
         entry.title: written[entry.title] for entry in entries if not entry.caught_by
     }
-    for mutant in make_mutants(right, MUTANTS[exercise], seed):
+    others = {*EXERCISES} - {exercise}
+    for mutant in make_mutants(right, MUTANTS[exercise], seed, others):
         kind = "mutant" if len(mutant.changes) == 1 else "pair"
         title = f"{mutant.base}: {'; '.join(mutant.changes)}"
         work.setdefault(mutant.code, Work(exercise, kind, title, mutant.code))

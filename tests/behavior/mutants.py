@@ -9,7 +9,7 @@ import ast
 import copy
 import functools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 Replacement = ast.AST | list[ast.stmt]
@@ -331,10 +331,25 @@ class Mutant:
     code: str
 
 
-def list_changes(code: str) -> Iterator[tuple[str, Callable[[], str]]]:
-    """Yields every single change of a solution: what it is, and what makes the code."""
+def list_changes(
+    code: str, spared: Collection[str] = ()
+) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yields every single change of a solution: what it is, and what makes the code.
+
+    Args:
+        code: The solution.
+        spared: The names of top-level functions that stay as they are.
+    """
     tree = ast.parse(code)
+    kept = {
+        node
+        for function in tree.body
+        if isinstance(function, ast.FunctionDef) and function.name in spared
+        for node in ast.walk(function)
+    }
     for parent, field, place, node in list(list_places(tree)):
+        if node in kept:
+            continue
         for name, apply in OPERATORS.items():
             for new in apply(node):
                 if place is not None or not isinstance(new, list):
@@ -373,19 +388,22 @@ def replace(
         setattr(parent, field, old)
 
 
-def make_mutants(solutions: dict[str, str], count: int, seed: int) -> list[Mutant]:
+def make_mutants(
+    solutions: dict[str, str], count: int, seed: int, spared: Collection[str] = ()
+) -> list[Mutant]:
     """Draws different mutants of some solutions, one fifth of them with two changes.
 
     Args:
         solutions: Right solutions by their titles.
         count: How many mutants, if there are as many.
         seed: What the draw depends on.
+        spared: The functions in them that stay as they are: other exercises.
     """
     random_ = random.Random(seed)
     changes = [
         (title, *change)
         for title in solutions
-        for change in list_changes(solutions[title])
+        for change in list_changes(solutions[title], spared)
     ]
     random_.shuffle(changes)
     seen = {ast.unparse(ast.parse(code)) for code in solutions.values()}
@@ -395,7 +413,9 @@ def make_mutants(solutions: dict[str, str], count: int, seed: int) -> list[Mutan
             seen.add(code)
             mutants.append(Mutant(title, (change,), code))
     for first in random_.choices(mutants, k=2 * (count - len(mutants))):
-        seconds = list(list_changes(first.code)) if len(mutants) < count else []
+        seconds = []
+        if len(mutants) < count:
+            seconds = list(list_changes(first.code, spared))
         for change, make in random_.sample(seconds, min(1, len(seconds))):
             if (code := make()) not in seen:
                 seen.add(code)
