@@ -6,8 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import (
+    Assignment,
+    Grade,
+    Gradebook,
+    GradeCell,
+    SubmittedAssignment,
+    SubmittedNotebook,
+)
 from rich.table import Table
+from sqlalchemy import Engine, select
 
 from courseai_helpers._common.printing import make_printable
 from courseai_helpers.grading.gradebook.ledger import Entry
@@ -44,19 +52,40 @@ class Change(NamedTuple):
     message_now: str
 
 
-def read_points(url: str, assignment: str, student: str) -> dict[str, float]:
-    """Returns the automatic points of a student's test cells; empty if not graded."""
-    with Gradebook(url) as gradebook:
-        try:
-            submission = gradebook.find_submission(assignment, student)
-        except MissingEntry:
-            return {}
-        return {
-            grade.name: grade.auto_score
-            for notebook in submission.notebooks
-            for grade in notebook.grades
-            if grade.auto_score is not None and grade.cell.cell_type == "code"
-        }
+def read_points(
+    engine: Engine, assignment: str, student: str | None = None
+) -> dict[str, dict[str, float]]:
+    """Returns the automatic points of test cells, by the names of student and cell.
+
+    Those who were not graded are not there.
+
+    Args:
+        engine: The gradebook's.
+        assignment: The assignment's name.
+        student: Whose points; without it, everybody's.
+    """
+    query = (
+        select(SubmittedAssignment.student_id, GradeCell.name, Grade.auto_score)
+        .join_from(Grade, GradeCell, Grade.cell_id == GradeCell.id)
+        .join(SubmittedNotebook, Grade.notebook_id == SubmittedNotebook.id)
+        .join(
+            SubmittedAssignment,
+            SubmittedNotebook.assignment_id == SubmittedAssignment.id,
+        )
+        .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
+        .where(
+            Assignment.name == assignment,
+            Grade.auto_score.is_not(None),
+            GradeCell.cell_type == "code",
+        )
+    )
+    if student is not None:
+        query = query.where(SubmittedAssignment.student_id == student)
+    points: dict[str, dict[str, float]] = {}
+    with engine.connect() as connection:
+        for who, cell, score in connection.execute(query):
+            points.setdefault(who, {})[cell] = score
+    return points
 
 
 def list_exercises(gradebook: Gradebook, assignment: str) -> list[str]:
