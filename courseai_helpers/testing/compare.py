@@ -54,7 +54,9 @@ def difference(expected: Any, got: Any, tolerance: float = 1e-5) -> str:
     if want.shape != have.shape:
         return f"expected shape {list(want.shape)}, got shape {list(have.shape)}"
     if np.isnan(have).any() and not np.isnan(want).any():
-        return f"{np.isnan(have).sum()} of {have.size} values are NaN"
+        return (
+            f"expected numbers, got NaN in {np.isnan(have).sum()} of {have.size} values"
+        )
     if np.allclose(have, want, rtol=0, atol=tolerance, equal_nan=True):
         return ""
     gap = np.nan_to_num(np.abs(have - want), nan=np.inf)
