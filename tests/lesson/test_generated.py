@@ -166,6 +166,12 @@ def test_the_solution_was_executed_in_full_without_a_complaint(root):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
 
 
+def test_a_test_cell_that_passes_says_so_in_a_word(root):
+    for cell in read(root, "solutions").cells:
+        if get_metadata(cell).get("grade") and not get_metadata(cell)["solution"]:
+            assert cell.outputs[0].text == "Visible checks: passed\n", cell.id
+
+
 def test_the_release_has_the_cells_of_the_source_and_no_output(root):
     source, release = read(root, "source"), read(root, "release")
     assert [cell.id for cell in release.cells] == [cell.id for cell in source.cells]
