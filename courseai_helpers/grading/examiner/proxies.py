@@ -237,9 +237,10 @@ def compute_digest(value: Any) -> str:
 
 
 def compute_network_digest(network: nn.Module) -> str:
-    """Returns what tells whether a network has changed: in layers, state or modes."""
+    """Returns what tells whether a network has changed: layers, state, place, modes."""
     state = {k: v.contiguous().clone() for k, v in network.state_dict().items()}
-    flags = [(name, p.requires_grad) for name, p in network.named_parameters()]
+    weights = [*network.named_parameters(), *network.named_buffers()]
+    flags = [(name, w.requires_grad, str(w.device)) for name, w in weights]
     modes = [(name, module.training) for name, module in network.named_modules()]
     form = repr((repr(network), flags, modes, strip_hooks(network)[1]))
     content = form.encode() + safetensors.torch.save(state)
