@@ -20,6 +20,7 @@ import secrets
 import shutil
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -317,9 +318,24 @@ def serve_connections(listener, secret: bytes, hits: list, stop) -> None:
     while not stop.is_set():
         with contextlib.suppress(TimeoutError, OSError):
             connection, _ = listener.accept()
-            hits.append(str(listener.getsockname()))
+            hits.append(f"{listener.getsockname()} by {name_caller(connection)}")
             with connection:
                 connection.sendall(secret)
+
+
+def name_caller(connection) -> str:
+    """Names the process at the other end of a socket in the file system."""
+    if connection.family != socket.AF_UNIX:
+        return "somebody"
+    credentials = connection.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    process, user, _ = struct.unpack("3i", credentials)
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        command = b"gone"
+    return f"process {process} of user {user}: {command[:300]!r}"
 
 
 def serve_packets(listener, secret: bytes, hits: list, stop) -> None:
