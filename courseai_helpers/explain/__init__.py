@@ -9,7 +9,7 @@ from courseai_helpers.explain.metrics import (
     correlate_ranks,
     make_random_heatmaps,
     randomize_layers,
-    score_heatmap,
+    score_heatmaps,
 )
 from courseai_helpers.explain.optimizing import optimize_image
 from courseai_helpers.explain.shortcut import (
@@ -30,6 +30,6 @@ __all__ = [
     "measure_accuracy",
     "optimize_image",
     "randomize_layers",
-    "score_heatmap",
+    "score_heatmaps",
     "train_classifier",
 ]

@@ -1,6 +1,7 @@
 """Numbers that tell whether a heatmap explains what it claims to explain."""
 
 import copy
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -12,13 +13,16 @@ WINDOW, SIGMA = 51, 17.0  # of the blur, in pixels
 CELLS = 7  # of a random heatmap in each direction, as many as `layer4` of ResNet-18 has
 
 
-def score_heatmap(
-    model: nn.Module, img_tensor: torch.Tensor, cam: np.ndarray, target_class: int
-) -> float:
-    """Measures how well a heatmap orders the pixels by what they matter for a class.
+def score_heatmaps(
+    model: nn.Module,
+    img_tensor: torch.Tensor,
+    cams: Iterable[np.ndarray],
+    target_class: int,
+) -> list[float]:
+    """Measures how well heatmaps order the pixels by what they matter for a class.
 
     *Deletion* blurs the photo, a quarter of its pixels at a time, the hottest first: if
-    the heatmap is right, the class score falls at once. *Insertion* begins with a
+    a heatmap is right, the class score falls at once. *Insertion* begins with a
     blurred photo and makes it sharp again, the hottest first: the class score rises at
     once. The measure is the area between the two curves. Class scores are on a scale
     on which the sharp photo has 1 and the blurred one 0.
@@ -26,13 +30,13 @@ def score_heatmap(
     Args:
         model: A classifier in eval mode.
         img_tensor: Preprocessed image [1, 3, H, W] on the model's device.
-        cam: Heatmap [H, W].
+        cams: Heatmaps [H, W].
         target_class: The class whose score (logit) is watched.
 
     Returns:
-        Mean of insertion minus mean of deletion. The larger, the better; a heatmap that
-        knows nothing gets 0 on average, since blurring in one order is sharpening in
-        the opposite one.
+        For each, the mean of insertion minus the mean of deletion. The larger, the
+        better; a heatmap that knows nothing gets 0 on average, since blurring in one
+        order is sharpening in the opposite one.
 
     Raises:
         ValueError: If blurring the whole photo does not lower the class score: there is
@@ -42,11 +46,6 @@ def score_heatmap(
         Petsiuk, Das and Saenko, "RISE: Randomized Input Sampling for Explanation of
         Black-box Models", BMVC 2018, section 4.2; they watch the probability.
     """
-    ranks = np.empty(cam.size, dtype=int)
-    ranks[np.argsort(-cam, axis=None, kind="stable")] = np.arange(cam.size)
-    parts = torch.from_numpy(ranks.reshape(cam.shape) * STEPS // cam.size)
-    parts = parts.to(img_tensor.device)
-    done = torch.stack([parts < step for step in range(1, STEPS)])[:, None]
     blurred = functional.gaussian_blur(img_tensor, [WINDOW] * 2, [SIGMA] * 2)
     # The ends of the curves are the same for every heatmap.
     ends = _compute_scores(model, torch.cat([img_tensor, blurred]))
@@ -57,12 +56,26 @@ def score_heatmap(
             f"{blurred_score:.2f} on a blurred one: there is nothing to measure. Take "
             "a class that the network sees in the photo."
         )
-    middle = torch.cat(
-        [torch.where(done, blurred, img_tensor), torch.where(done, img_tensor, blurred)]
-    )
-    falling, rising = _compute_scores(model, middle)[:, target_class].chunk(2)
-    # The ends add as much to one curve as to the other.
-    return ((rising - falling).sum() / STEPS).item() / (sharp_score - blurred_score)
+    areas = []
+    for cam in cams:
+        done = _order_pixels(cam).to(img_tensor.device)
+        middle = [
+            torch.where(done, blurred, img_tensor),
+            torch.where(done, img_tensor, blurred),
+        ]
+        scores = _compute_scores(model, torch.cat(middle))[:, target_class]
+        falling, rising = scores.chunk(2)
+        # The ends add as much to one curve as to the other.
+        areas.append((rising - falling).sum().item() / STEPS)
+    return [area / (sharp_score - blurred_score) for area in areas]
+
+
+def _order_pixels(cam: np.ndarray) -> torch.Tensor:
+    """Returns masks [STEPS - 1, 1, H, W]: the hottest part of the pixels, then more."""
+    ranks = np.empty(cam.size, dtype=int)
+    ranks[np.argsort(-cam, axis=None, kind="stable")] = np.arange(cam.size)
+    parts = torch.from_numpy(ranks.reshape(cam.shape) * STEPS // cam.size)
+    return torch.stack([parts < step for step in range(1, STEPS)])[:, None]
 
 
 def _compute_scores(model: nn.Module, images: torch.Tensor) -> torch.Tensor:

@@ -110,9 +110,9 @@ def make_work(exercise: str, cells: dict[str, str], seed: int = 0) -> list[Work]
     return list(work.values())
 
 
-def draw_cases(exercise: str) -> list:
+def draw_cases(exercise: str, count: int = CASES) -> list:
     """Draws the cases of an exercise that have one right answer."""
-    return [case for case in draw(STRATEGIES[exercise], CASES) if is_fair(case)]
+    return [case for case in draw(STRATEGIES[exercise], count) if is_fair(case)]
 
 
 def judge(
@@ -121,6 +121,7 @@ def judge(
     namespace: dict,
     jobs: int = 2,
     labels: dict[str, tuple] | None = None,
+    count: int = CASES,
 ) -> Iterator[Work]:
     """Labels and tests generated work of one exercise; yields it as it is judged.
 
@@ -130,10 +131,11 @@ def judge(
         namespace: What `prepare` made.
         jobs: How many processes work at a time.
         labels: What the oracle has said before, by code.
+        count: How many cases to draw.
     """
     by_code = {piece.code: piece for piece in work}
     exercise = next(iter(by_code.values())).exercise
-    cases = draw_cases(exercise)
+    cases = draw_cases(exercise, count)
     wanted = [watch(namespace[exercise], case) for case in cases]
     run = functools.partial(label_and_test, exercise, cases, wanted, labels or {})
     entries = [Entry(exercise, "", frozenset(), code, 0) for code in by_code]
@@ -202,7 +204,11 @@ def compute_key(*parts: str) -> str:
 
 
 def judge_all(
-    exercises: Iterable[str], sample: int | None, keep: Path | None, jobs: int = 2
+    exercises: Iterable[str],
+    sample: int | None,
+    keep: Path | None,
+    jobs: int = 2,
+    count: int = CASES,
 ) -> Iterator[Work]:
     """Makes and judges the work of some exercises; yields it as it is judged.
 
@@ -213,6 +219,7 @@ def judge_all(
             same test cells is not judged again; where only the test cells are others,
             its label is taken.
         jobs: How many processes work at a time.
+        count: How many cases to draw.
     """
     cells = read_cells()
     namespace = prepare(cells)
@@ -224,13 +231,13 @@ def judge_all(
         work = make_work(exercise, cells)
         if sample is not None:
             work = random.Random(0).sample(work, min(sample, len(work)))
-        oracle = compute_key(str(CASES), *here, *map(cells.get, EXERCISES))
+        oracle = compute_key(str(count), *here, *map(cells.get, EXERCISES))
         tests = compute_key(*select_tests(cells, exercise).values())
         labels = {w.code: w.differences for key, _, w in kept if key == oracle}
         known = {w.code: w for *keys, w in kept if keys == [oracle, tests]}
         yield from (known[piece.code] for piece in work if piece.code in known)
         todo = [piece for piece in work if piece.code not in known]
-        for piece in judge(todo, cells, namespace, jobs, labels) if todo else ():
+        for piece in judge(todo, cells, namespace, jobs, labels, count) if todo else ():
             if keep is not None:
                 row = asdict(piece) | {"oracle": oracle, "tests": tests}
                 with keep.open("a") as file:

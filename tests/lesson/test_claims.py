@@ -15,7 +15,7 @@ from courseai_helpers.explain import (
     correlate_ranks,
     make_random_heatmaps,
     randomize_layers,
-    score_heatmap,
+    score_heatmaps,
 )
 from courseai_helpers.images import (
     join_crops,
@@ -182,8 +182,8 @@ def test_sanity_check_text_grad_cam_is_ahead_of_random_maps(model, seed, show_ta
     for name in ("motorcycle", "coffee", "rocket"):
         image = preprocess(load_photo(name))
         cam, target_class = grad_cam(model, image)
-        own.append(score_heatmap(model, image, cam, target_class))
-        random.append([score_heatmap(model, image, map, target_class) for map in maps])
+        own += score_heatmaps(model, image, [cam], target_class)
+        random.append(score_heatmaps(model, image, maps, target_class))
     means = np.mean(random, axis=0)
     show_table(f"seed {seed}: {np.mean(own):.2f}, random {np.round(means, 2)}")
     assert np.mean(own) > means.max()
