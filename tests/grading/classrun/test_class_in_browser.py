@@ -13,7 +13,7 @@ import kernels
 import nbformat
 import pytest
 from browsers import MINUTE
-from conftest import ASSIGNMENT, copy_course
+from conftest import ASSIGNMENT, copy_course, drop_figures
 from PIL import Image
 from playwright import sync_api as playwright
 
@@ -100,7 +100,7 @@ def instructor(make_role, chromium, root):
         # Both are one user of this machine, so that the owner says nothing.
         "c.ExchangeCollect.check_owner = False",
     )
-    copy_course(root, folder)
+    drop_figures(copy_course(root, folder) / "source" / ASSIGNMENT / NOTEBOOK)
     with lab as address:
         yield Role(folder, browsers.open_page(chromium, address, 1400, 720), pictures)
 
