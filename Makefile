@@ -8,7 +8,8 @@ export PIP_PROGRESS_BAR := off
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: demo test test-long browser-test nbval lab build lint lock
+.PHONY: demo test test-long browser-test nbval nbval-source nbval-solution lab build \
+	lint lock
 
 demo: .venv/installed-instructor
 	.venv/bin/courseai demo
@@ -31,8 +32,12 @@ browser-test: .venv/installed-test
 
 # Do all cells run, and does the solution still show what is stored in it?
 NBVAL := COURSEAI_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/pytest --nbval-current-env
-nbval: .venv/installed-test
+nbval: nbval-source nbval-solution
+
+nbval-source: .venv/installed-test
 	$(NBVAL) --nbval-lax source/$(LESSON)
+
+nbval-solution: .venv/installed-test
 	$(NBVAL) --nbval --nbval-sanitize-with=tests/nbval.cfg solutions/$(LESSON)
 
 lab: .venv/installed-student work/$(LESSON)

@@ -303,10 +303,13 @@ def visit(browser, address: str, to: Class, way: str) -> Visit:
 def click_all(page) -> None:
     """Clicks what can be clicked in a student's words; the last leads to a page."""
     links = page.locator(".text_cell_render").locator("a:visible, button:visible")
-    for place in range(links.count()):
+    if not (count := links.count()):
+        return
+    for place in range(count - 1):
         links.nth(place).click(no_wait_after=True)
-    if links.count():
-        page.wait_for_url("**/page.html")
+    with page.expect_event("load"):
+        links.last.click()
+    page.wait_for_url("**/page.html")
 
 
 SEEN = """[...document.querySelectorAll('#notebook-container img')]

@@ -18,7 +18,7 @@ import random
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -41,7 +41,7 @@ from bank import (
 from behavior.cases import STRATEGIES, draw
 from behavior.choices import compose
 from behavior.mutants import make_mutants
-from behavior.oracle import Behavior, find_differences, is_fair, watch
+from behavior.oracle import Difference, find_differences, is_fair, watch
 
 CASES = 250
 MUTANTS = {
@@ -110,9 +110,9 @@ def make_work(exercise: str, cells: dict[str, str], seed: int = 0) -> list[Work]
     return list(work.values())
 
 
-def draw_cases(exercise: str, count: int = CASES) -> list:
+def draw_cases(exercise: str) -> list:
     """Draws the cases of an exercise that have one right answer."""
-    return [case for case in draw(STRATEGIES[exercise], count) if is_fair(case)]
+    return [case for case in draw(STRATEGIES[exercise], CASES) if is_fair(case)]
 
 
 def judge(
@@ -121,7 +121,6 @@ def judge(
     namespace: dict,
     jobs: int = 2,
     labels: dict[str, tuple] | None = None,
-    count: int = CASES,
 ) -> Iterator[Work]:
     """Labels and tests generated work of one exercise; yields it as it is judged.
 
@@ -131,13 +130,17 @@ def judge(
         namespace: What `prepare` made.
         jobs: How many processes work at a time.
         labels: What the oracle has said before, by code.
-        count: How many cases to draw.
     """
     by_code = {piece.code: piece for piece in work}
     exercise = next(iter(by_code.values())).exercise
-    cases = draw_cases(exercise, count)
+    cases = draw_cases(exercise)
     wanted = [watch(namespace[exercise], case) for case in cases]
-    run = functools.partial(label_and_test, exercise, cases, wanted, labels or {})
+    # Built once: each process gets them as they are now.
+    ready = [case.arguments() for case in cases]
+    compare = functools.partial(
+        find_differences, exercise, cases=cases, wanted=wanted, ready=ready
+    )
+    run = functools.partial(label_and_test, exercise, compare, labels or {})
     entries = [Entry(exercise, "", frozenset(), code, 0) for code in by_code]
     tests = select_tests(cells, exercise)
     for entry, said in run_each(entries, cells, namespace, jobs, run):
@@ -153,8 +156,7 @@ def judge(
 
 def label_and_test(
     exercise: str,
-    cases: list,
-    wanted: list[Behavior],
+    compare: Callable[[Callable], list[Difference]],
     labels: dict[str, tuple],
     code: str,
     tests: dict[str, str],
@@ -177,9 +179,7 @@ def label_and_test(
     else:
         found = [
             (difference.kind, f"{difference.text}, at {difference.case}")
-            for difference in find_differences(
-                exercise, namespace[exercise], cases, wanted
-            )
+            for difference in compare(namespace[exercise])
         ]
     namespace.update(brought)
     report.send(("label", found))
@@ -208,7 +208,6 @@ def judge_all(
     sample: int | None,
     keep: Path | None,
     jobs: int = 2,
-    count: int = CASES,
 ) -> Iterator[Work]:
     """Makes and judges the work of some exercises; yields it as it is judged.
 
@@ -219,7 +218,6 @@ def judge_all(
             same test cells is not judged again; where only the test cells are others,
             its label is taken.
         jobs: How many processes work at a time.
-        count: How many cases to draw.
     """
     cells = read_cells()
     namespace = prepare(cells)
@@ -231,13 +229,13 @@ def judge_all(
         work = make_work(exercise, cells)
         if sample is not None:
             work = random.Random(0).sample(work, min(sample, len(work)))
-        oracle = compute_key(str(count), *here, *map(cells.get, EXERCISES))
+        oracle = compute_key(str(CASES), *here, *map(cells.get, EXERCISES))
         tests = compute_key(*select_tests(cells, exercise).values())
         labels = {w.code: w.differences for key, _, w in kept if key == oracle}
         known = {w.code: w for *keys, w in kept if keys == [oracle, tests]}
         yield from (known[piece.code] for piece in work if piece.code in known)
         todo = [piece for piece in work if piece.code not in known]
-        for piece in judge(todo, cells, namespace, jobs, labels, count) if todo else ():
+        for piece in judge(todo, cells, namespace, jobs, labels) if todo else ():
             if keep is not None:
                 row = asdict(piece) | {"oracle": oracle, "tests": tests}
                 with keep.open("a") as file:

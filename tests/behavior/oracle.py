@@ -8,7 +8,7 @@ and is not compared.
 import contextlib
 import math
 import numbers
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,7 @@ class Behavior:
     Attributes:
         result: What it returned.
         error: The type of the exception that came out, or None.
-        kept: For a network, the inputs of each of its layers, by name.
+        kept: For `capture_activations`, the inputs of each layer, by name.
         left: What it left behind, in words, by kind: hooks, modes, state, inputs ...
         passes: How often the image went into the network.
     """
@@ -104,11 +104,17 @@ class Difference:
     text: str
 
 
-def watch(function: Callable, case: Any) -> Behavior:
-    """Calls a function with a case and returns what it did."""
-    arguments = case.arguments()
+def watch(function: Callable, case: Any, ready: tuple | None = None) -> Behavior:
+    """Calls a function with a case and returns what it did.
+
+    Args:
+        function: The function.
+        case: The case.
+        ready: Its arguments, where they have been built and nobody has used them.
+    """
+    arguments = case.arguments() if ready is None else ready
     behavior = Behavior()
-    models = [value for value in arguments if isinstance(value, nn.Module)]
+    models = [arguments[0]] if isinstance(case, CaptureCase) else []
     handles = [
         module.register_forward_pre_hook(make_recorder(name, behavior.kept))
         for model in models
@@ -308,8 +314,9 @@ IGNORED = {
 def find_differences(
     exercise: str,
     function: Callable,
-    cases: Iterable[Any],
-    wanted: Iterable[Behavior],
+    cases: Sequence[Any],
+    wanted: Sequence[Behavior],
+    ready: Sequence[tuple] | None = None,
     enough: int = 8,
 ) -> list[Difference]:
     """Returns in which cases, and how, a function differs from the reference.
@@ -319,14 +326,17 @@ def find_differences(
         function: The solution.
         cases: What to call it with.
         wanted: What the reference does there.
+        ready: The cases' arguments, as for `watch`.
         enough: After how many cases that differ to stop.
 
     Returns:
         A difference for each kind and case; none if it behaves as the reference.
     """
     found: list[Difference] = []
-    for case, want in zip(cases, wanted, strict=True):
-        got = watch(function, case)
+    for case, want, arguments in zip(
+        cases, wanted, ready or [None] * len(wanted), strict=True
+    ):
+        got = watch(function, case, arguments)
         kinds: dict[str, str] = {}
         for kind, text in compare(exercise, case, want, got):
             kinds.setdefault(kind, text)

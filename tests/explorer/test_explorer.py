@@ -269,7 +269,7 @@ def test_a_photo_of_the_gallery_is_shown_with_its_own_predictions(explorer):
 
 def test_a_photo_that_cannot_be_loaded_names_its_stand_in(explorer, capsys):
     explorer.controls.photo.value = "car"  # COURSEAI_OFFLINE is set
-    assert "“car” could not be loaded; this is “rocket”" in read_words(explorer)
+    assert "“car” could not be loaded; this is “motorcycle”" in read_words(explorer)
     assert capsys.readouterr() == ("", "")
 
 

@@ -260,7 +260,7 @@ def test_an_instructors_command_tells_a_student_what_to_do_instead(
 def test_the_wheel_installs_the_courseai_command(wheel):
     with zipfile.ZipFile(wheel) as packed:
         name = next(n for n in packed.namelist() if n.endswith("entry_points.txt"))
-        assert "courseai = courseai_helpers.cli:main" in packed.read(name).decode()
+        assert "courseai = courseai_helpers.cli.main:main" in packed.read(name).decode()
 
 
 def test_a_student_checks_the_machine_and_takes_a_pack_with_the_wheel_alone(

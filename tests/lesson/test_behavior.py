@@ -17,14 +17,13 @@ from behavior.dashboard import (
 from behavior.oracle import find_differences, watch
 
 SAMPLE = 34  # of each exercise
-CASES = 150  # in which the sample is watched; all the work is in more
 VISIBLE = 0.97  # of the wrong solutions a visible test rejects at least so many
 
 
 @pytest.fixture(scope="module")
 def sample() -> list[Work]:
     """A sample of the work, judged."""
-    return list(judge_all(EXERCISES, SAMPLE, None, count=CASES))
+    return list(judge_all(EXERCISES, SAMPLE, None))
 
 
 def list_troubles(judged: list[Work]) -> list[str]:

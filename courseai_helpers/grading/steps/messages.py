@@ -6,6 +6,8 @@ from typing import Any
 from nbformat import NotebookNode, ValidationError, from_dict, validate
 from nbformat.v4 import new_output
 
+from courseai_helpers.grading.submissions.outputs import drop_twins
+
 # What reading a malformed message raises: the signature, the JSON or a part is wrong. A
 # kernel sends such a message only if its code does so on purpose.
 UNREADABLE = (
@@ -23,12 +25,15 @@ NOTEBOOK: dict[str, Any] = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}}
 
 
 def clean_cell(cell: NotebookNode) -> None:
-    """Removes the outputs that a file can't hold."""
+    """Removes the outputs that a file can't hold, and second forms of figures."""
     if cell.cell_type != "code":
         return
     if not are_fine(cell.outputs):
         cleaned = [clean_output(output) for output in cell.outputs]
         cell.outputs = [output for output in cleaned if output is not None]
+    for output in cell.outputs:
+        if "data" in output:
+            output.data = NotebookNode(drop_twins(output.data))
     if type(cell.execution_count) is not int or cell.execution_count < 0:
         cell.execution_count = None
 

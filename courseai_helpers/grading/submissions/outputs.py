@@ -38,9 +38,8 @@ def read_output(output: dict[str, Any]) -> Iterator[NotebookNode]:
     elif isinstance(data := output.get("data"), dict):
         texts = {kind: join(content) for kind, content in data.items()}
         if kept := {k: v for k, v in texts.items() if v and is_plain(k, v)}:
-            yield NotebookNode(
-                output_type="display_data", data=NotebookNode(kept), metadata={}
-            )
+            data = NotebookNode(drop_twins(kept))
+            yield NotebookNode(output_type="display_data", data=data, metadata={})
 
 
 def is_plain(kind: str, content: str) -> bool:
@@ -50,6 +49,17 @@ def is_plain(kind: str, content: str) -> bool:
         return found is not None and is_plain(*found.groups())
     start = "" if kind == "text/plain" else PICTURES.get(kind)
     return start is not None and content.startswith(start)
+
+
+def drop_twins(data: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out the second form of a figure that is there with its description.
+
+    It is for exports to PDF and Word, and as large again as the first.
+    """
+    shown = data.get("text/html")
+    if not isinstance(shown, str) or not DESCRIBED.fullmatch(shown):
+        return data
+    return {kind: v for kind, v in data.items() if kind not in PICTURES}
 
 
 def has_picture(outputs: list[NotebookNode]) -> bool:

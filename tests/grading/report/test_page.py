@@ -53,7 +53,7 @@ def test_a_cell_that_all_pass_discriminates_nothing():
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing(results):
-    page = make_page("lesson", results)
+    page = make_page("lesson", results, [])
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page
     for smuggled in "<b>ben", "<img src=x", "<i>torn":
         assert smuggled not in page
@@ -74,13 +74,14 @@ def test_axe_finds_nothing_that_keeps_anybody_out(results, browser, tmp_path, wi
     long = "AssertionError: expected_a_very_long_name_without_any_space_in_it " * 3
     results.entries["ada"].failures["test_two"] = {"cause": "error", "message": long}
     results.entries["cem"].notes = [long]
+    change = ["cem", "heat_inside", "test_two", "0", "1", "<i>torn", long]
     page = tmp_path / "page.html"
-    page.write_text(make_page("visualizing_features", results))
+    page.write_text(make_page("visualizing_features", results, [change]))
     browsers.require_accessible(browser, page.as_uri(), width)
 
 
 def test_messages_are_counted_across_students_whatever_their_numbers(results):
-    page = make_page("lesson", results)
+    page = make_page("lesson", results, [])
     row = '<td class="number">2</td><td>test_one</td><td>&lt;script&gt;'
     assert row in page and "17" not in page.split("Messages")[1].split("<h2>")[0]
 
