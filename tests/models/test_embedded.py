@@ -550,6 +550,7 @@ def test_the_feature_map_fits_what_depends_linearly_on_the_network(tool):
     assert likeness.mean() > 0.9
 
 
+@pytest.mark.long
 def test_two_processes_train_one_network(tool, photos, tmp_path):
     training, held_out = tool.split_photos(photos, 0)
     for chosen, count, name in (
