@@ -14,8 +14,9 @@ export PIP_ROOT_USER_ACTION := ignore
 demo: .venv/installed-instructor
 	.venv/bin/courseai demo
 
-# Two processes, a file to each, in the order in which tests/conftest.py has them.
-PYTEST := .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A file to each process, in the order in which tests/conftest.py has them. Three of them
+# keep two cores busy: tests wait for servers and browsers.
+PYTEST := .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed-test
 	@$(call step,Looking for a browser and other programs,tools/install_programs.sh)

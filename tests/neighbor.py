@@ -20,7 +20,8 @@ from pathlib import Path
 import psutil
 import zmq
 
-NAME = "cai-neighbor"
+# One for each process of the tests, which would not share them.
+NAME = "cai-neighbor" + os.environ.get("PYTEST_XDIST_WORKER", "")
 MARKER = b"marker-of-the-course"  # stands in all that is kept from others
 PORTS = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # and the states
 # What the one who grades imports, runs or reads, in places that anybody can guess.
