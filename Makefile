@@ -22,7 +22,7 @@ test: .venv/installed-test
 	@$(call step,Looking for a browser and other programs,tools/install_programs.sh)
 	$(PYTEST)
 
-# What takes minutes for one test, and all the attacks, not just every third one.
+# What takes minutes for one test, and all the attacks, not just every fourth one.
 test-long: .venv/installed-test
 	$(PYTEST) -m long && COURSEAI_ATTACKS=. $(PYTEST) tests/attacks/test_attacks.py
 

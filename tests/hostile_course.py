@@ -88,7 +88,7 @@ class Attack:
 
 
 def read_attacks(always: Collection[str]) -> list[Attack]:
-    """Reads the attacks that the environment names, or else every third one.
+    """Reads the attacks that the environment names, or else every fourth one.
 
     COURSEAI_ATTACKS is an expression to search for; a dot finds all of them.
 
@@ -103,7 +103,7 @@ def read_attacks(always: Collection[str]) -> list[Attack]:
     attacks += read_notebook_attacks()
     if chosen := os.environ.get("COURSEAI_ATTACKS"):
         return [attack for attack in attacks if re.search(chosen, attack.student)]
-    return [a for n, a in enumerate(attacks) if n % 3 == 0 or a.title in always]
+    return [a for n, a in enumerate(attacks) if n % 4 == 0 or a.title in always]
 
 
 def read_notebook_attacks() -> Iterator[Attack]:

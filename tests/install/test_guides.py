@@ -100,6 +100,7 @@ def test_instructor_and_student_follow_their_guides(tmp_path):
     assert "normalize filters" in page.read_text()
 
 
+@pytest.mark.long
 def test_authors_judge_and_build_as_their_guide_says():
     commands = list_commands((ROOT / "docs" / "authors.md").read_text())
     bank = [c.split() for c in commands if c.startswith("python tests/")]

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ASSIGNMENT
+from conftest import ASSIGNMENT, copy_course
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from courseai_helpers.grading.authoring.build import compare_files, find_trouble
 
+NOT_EXECUTED = "--ExecutePreprocessor.enabled=False"
 POINTS = {
     "normalize_filters": 2,
     "filter_to_image": 1,
@@ -60,9 +61,29 @@ def list_content(directory: Path) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
 
 
+@pytest.mark.long
 def test_the_committed_notebooks_are_what_a_fresh_build_makes(root, run):
     result = run(root, "courseai_helpers.cli", "build", "--check")
     assert result.returncode == 0, result.stdout
+
+
+def test_the_committed_notebooks_have_the_cells_of_a_fresh_build(root, run, tmp_path):
+    # `make nbval` compares what the solution's cells show.
+    course = copy_course(root, tmp_path)
+    commands = ["generate_assignment"], ["generate_solution", NOT_EXECUTED]
+    for command, *options in commands:
+        assert run(course, "nbgrader", command, ASSIGNMENT, *options).returncode == 0
+    name = f"{ASSIGNMENT}/{ASSIGNMENT}.ipynb"
+    release, solution = (Path(kind, name) for kind in ("release", "solutions"))
+    assert (course / release).read_bytes() == (root / release).read_bytes()
+    fresh, committed = (
+        [
+            (c.id, c.cell_type, c.source, c.metadata)
+            for c in read(top, "solutions").cells
+        ]
+        for top in (course, root)
+    )
+    assert fresh == committed, solution
 
 
 def test_a_build_can_be_repeated_and_notices_a_change_of_the_source(

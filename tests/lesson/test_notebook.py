@@ -48,6 +48,7 @@ def test_nbval_and_the_build_leave_out_the_same(root):
     assert f"\nregex: {VOLATILE}\nreplace: <volatile>\n" in content
 
 
+@pytest.mark.long
 def test_the_notebook_runs_twice_in_one_kernel_in_time_and_without_a_warning(
     copied, tmp_path, monkeypatch, show_table
 ):

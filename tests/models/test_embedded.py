@@ -467,6 +467,7 @@ def set_options(tool, work, samples: int, *more: str):
     )
 
 
+@pytest.mark.long
 def test_a_training_killed_and_resumed_equals_an_uninterrupted_one(
     tool, photos, tmp_path, monkeypatch
 ):

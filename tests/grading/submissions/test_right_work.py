@@ -1,6 +1,6 @@
 """Right work gets its points, in whatever way it is handed in: see right_work.py.
 
-There is time for every third way. COURSEAI_WAYS is an expression to search for among
+There is time for every fifth way. COURSEAI_WAYS is an expression to search for among
 their names; a dot finds all of them.
 """
 
@@ -28,7 +28,7 @@ WANTED = os.environ.get("COURSEAI_WAYS")
 CHOSEN = [
     entry
     for number, entry in enumerate(WAYS.values())
-    if (re.search(WANTED, entry.name) if WANTED else entry.plain or number % 3 == 0)
+    if (re.search(WANTED, entry.name) if WANTED else entry.plain or number % 5 == 0)
 ]
 
 
