@@ -61,7 +61,7 @@ c.KernelManager.transport_encryption = "auto"
 c.ExecutePreprocessor.record_timing = False
 
 # What a cell prints arrives in pieces, whose number depends on the machine's load: the
-# last of these joins them. The others are nbgrader's own, in its own order.
+# last but one of these joins them. Those before are nbgrader's own, in its own order.
 c.GenerateSolution.preprocessors = [
     "nbgrader.preprocessors.IncludeHeaderFooter",
     "nbgrader.preprocessors.LockCells",
@@ -69,11 +69,11 @@ c.GenerateSolution.preprocessors = [
     "nbgrader.preprocessors.ClearMarkScheme",
     "nbgrader.preprocessors.Execute",
     "nbconvert.preprocessors.CoalesceStreamsPreprocessor",
+    f"{grading}.authoring.widgets.DropWidgets",
 ]
 c.CoalesceStreamsPreprocessor.enabled = True
 
-# Widgets do not run in a stored notebook: their state would differ every time, and
-# hide the picture that stands in for them.
+# Widgets do not run in a stored notebook, and their state would differ every time.
 c.ExecutePreprocessor.store_widget_state = False
 
 # Whatever saved or damaged a notebook, and whatever lies beside it: what can be read is

@@ -73,8 +73,7 @@ def test_the_committed_notebooks_have_the_cells_of_a_fresh_build(root, run, tmp_
     commands = ["generate_assignment"], ["generate_solution", NOT_EXECUTED]
     for command, *options in commands:
         assert run(course, "nbgrader", command, ASSIGNMENT, *options).returncode == 0
-    name = f"{ASSIGNMENT}/{ASSIGNMENT}.ipynb"
-    release, solution = (Path(kind, name) for kind in ("release", "solutions"))
+    release = Path("release", ASSIGNMENT, f"{ASSIGNMENT}.ipynb")
     assert (course / release).read_bytes() == (root / release).read_bytes()
     fresh, committed = (
         [
@@ -83,7 +82,7 @@ def test_the_committed_notebooks_have_the_cells_of_a_fresh_build(root, run, tmp_
         ]
         for top in (course, root)
     )
-    assert fresh == committed, solution
+    assert fresh == committed
 
 
 def test_a_build_can_be_repeated_and_notices_a_change_of_the_source(
@@ -191,6 +190,12 @@ def test_a_test_cell_that_passes_says_so_in_a_word(root):
     for cell in read(root, "solutions").cells:
         if get_metadata(cell).get("grade") and not get_metadata(cell)["solution"]:
             assert cell.outputs[0].text == "Visible checks: passed\n", cell.id
+
+
+def test_a_picture_stands_in_the_solution_for_the_widget(root):
+    (explorer,) = [c for c in read(root, "solutions").cells if c.id == "explorer"]
+    assert set(explorer.outputs[-1].data) == {"text/html", "text/plain"}
+    assert 'src="data:image/' in explorer.outputs[-1].data["text/html"]
 
 
 def test_the_release_has_the_cells_of_the_source_and_no_output(root):
