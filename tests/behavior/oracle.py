@@ -222,7 +222,8 @@ def compare_filters(want: torch.Tensor, got: Any) -> Iterator:
 
 def compare_image(want: np.ndarray, got: Any) -> Iterator:
     """Compares two results of `filter_to_image`."""
-    yield from compare_arrays(want, got, np.ndarray, 0.01)
+    tolerance = 0.01 if want.dtype == np.float16 else 1e-5
+    yield from compare_arrays(want, got, np.ndarray, tolerance)
     if isinstance(got, np.ndarray) and got.dtype.kind != "f":
         yield "form", f"expected a float dtype, got {got.dtype}"
 

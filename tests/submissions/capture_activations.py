@@ -273,6 +273,24 @@ def capture_activations(model, img_tensor, layer_names):
     return result
 
 
+# %% wrong, caught by hooks: handles are kept by the first part of the name
+def capture_activations(model, img_tensor, layer_names):
+    out, handles = {}, {}
+    for name in layer_names:
+
+        def hook(module, inputs, output, name=name):
+            out[name] = output.detach().clone().cpu()
+
+        handle = model.get_submodule(name).register_forward_hook(hook)
+        handles[name.split(".")[0]] = handle
+    try:
+        model(img_tensor)
+    finally:
+        for handle in handles.values():
+            handle.remove()
+    return out
+
+
 # %% wrong, caught by hooks: only the last handle is kept and removed
 def capture_activations(model, img_tensor, layer_names):
     result = {}
