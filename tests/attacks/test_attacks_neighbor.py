@@ -148,7 +148,6 @@ def test_a_neighbor_gets_nothing(machine, show_table):
     assert graded == {"ada", "ben", "dia"}
 
 
-@pytest.mark.long
 def test_a_neighbor_of_the_demonstration_gets_nothing(machine, root, show_table):
     course = machine.course / "lesson"
     course.mkdir()
