@@ -204,10 +204,7 @@ def compute_key(*parts: str) -> str:
 
 
 def judge_all(
-    exercises: Iterable[str],
-    sample: int | None,
-    keep: Path | None,
-    jobs: int = 2,
+    exercises: Iterable[str], sample: int | None, keep: Path | None, jobs: int = 2
 ) -> Iterator[Work]:
     """Makes and judges the work of some exercises; yields it as it is judged.
 

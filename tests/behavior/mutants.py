@@ -413,9 +413,9 @@ def make_mutants(
             seen.add(code)
             mutants.append(Mutant(title, (change,), code))
     for first in random_.choices(mutants, k=2 * (count - len(mutants))):
-        seconds = []
-        if len(mutants) < count:
-            seconds = list(list_changes(first.code, spared))
+        if len(mutants) >= count:
+            break
+        seconds = list(list_changes(first.code, spared))
         for change, make in random_.sample(seconds, min(1, len(seconds))):
             if (code := make()) not in seen:
                 seen.add(code)

@@ -114,11 +114,10 @@ def watch(function: Callable, case: Any, ready: tuple | None = None) -> Behavior
     """
     arguments = case.arguments() if ready is None else ready
     behavior = Behavior()
-    models = [arguments[0]] if isinstance(case, CaptureCase) else []
+    layers = arguments[0].named_modules() if isinstance(case, CaptureCase) else ()
     handles = [
         module.register_forward_pre_hook(make_recorder(name, behavior.kept))
-        for model in models
-        for name, module in model.named_modules()
+        for name, module in layers
         if name and not [*module.children()]
     ]
     flags = read_flags(arguments)

@@ -28,10 +28,9 @@ def run_pytest(tmp_path_factory) -> Callable[[str], str]:
 
     def run(ci: str) -> str:
         here = str(Path(__file__).parents[1])
-        command = [sys.executable, "-m", "pytest", "-p", "conftest", "-rA"]
-        command.append("--continue-on-collection-errors")
+        options = ["-p", "conftest", "-rA", "--continue-on-collection-errors"]
         return subprocess.run(
-            command,
+            [sys.executable, "-m", "pytest", *options],
             cwd=folder,
             env=os.environ | {"CI": ci, "PYTHONPATH": here, "PYTEST_ADDOPTS": ""},
             capture_output=True,

@@ -115,7 +115,6 @@ class ClassRun:
     converter: StagedAutograde
     engine: sqlalchemy.Engine
     known: dict[str, Entry] = field(default_factory=dict)  # from earlier runs
-    points: dict[str, dict[str, float]] = field(default_factory=dict)  # likewise
     exercises: list[str] = field(default_factory=list)
     outcome: Outcome = field(default_factory=Outcome)
 
@@ -207,7 +206,6 @@ def choose(run: ClassRun, force: bool) -> dict[str, str]:
     known = {} if force else run.known
     with run.converter.open_gradebook() as gradebook:
         run.exercises = list_exercises(gradebook, run.assignment)
-    run.points = read_points(run.engine, run.assignment)
     todo = {}
     submissions = run.converter.list_submissions()
     run.outcome.refused.update(find_odd_names(run, submissions))
@@ -330,15 +328,13 @@ def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
     student = executed.student
     notes = executed.list_notes()
     entry = Entry(fingerprint, "", executed.seconds, executed.list_failures(), notes)
-    before = run.points.get(student, {})
     try:
         keep = not run.outcome.dry
         with open_transaction(run.engine, keep=keep) as url, run.converter.using(url):
+            before = read_points(url, run.assignment, student)
             staged = run.converter.record(executed)
             if before:
-                here = sqlalchemy.create_engine(url)
-                now = read_points(here, run.assignment, student)[student]
-                here.dispose()
+                now = read_points(url, run.assignment, student)
             if keep:
                 write_entry(url, run.assignment, student, entry)
                 put_in_place(staged, run.converter.find_destination(student))

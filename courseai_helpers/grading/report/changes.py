@@ -15,7 +15,7 @@ from nbgrader.api import (
     SubmittedNotebook,
 )
 from rich.table import Table
-from sqlalchemy import Engine, select
+from sqlalchemy import create_engine, select
 
 from courseai_helpers._common.printing import make_printable
 from courseai_helpers.grading.gradebook.ledger import Entry
@@ -52,20 +52,14 @@ class Change(NamedTuple):
     message_now: str
 
 
-def read_points(
-    engine: Engine, assignment: str, student: str | None = None
-) -> dict[str, dict[str, float]]:
-    """Returns the automatic points of test cells, by the names of student and cell.
+def read_points(url: str, assignment: str, student: str) -> dict[str, float]:
+    """Returns the automatic points of a student's test cells; empty if not graded.
 
-    Those who were not graded are not there.
-
-    Args:
-        engine: The gradebook's.
-        assignment: The assignment's name.
-        student: Whose points; without it, everybody's.
+    This is one query, since it is asked for every submission: nbgrader's `Gradebook`
+    takes many to open, and one for each cell.
     """
     query = (
-        select(SubmittedAssignment.student_id, GradeCell.name, Grade.auto_score)
+        select(GradeCell.name, Grade.auto_score)
         .join_from(Grade, GradeCell, Grade.cell_id == GradeCell.id)
         .join(SubmittedNotebook, Grade.notebook_id == SubmittedNotebook.id)
         .join(
@@ -75,16 +69,15 @@ def read_points(
         .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
         .where(
             Assignment.name == assignment,
+            SubmittedAssignment.student_id == student,
             Grade.auto_score.is_not(None),
             GradeCell.cell_type == "code",
         )
     )
-    if student is not None:
-        query = query.where(SubmittedAssignment.student_id == student)
-    points: dict[str, dict[str, float]] = {}
+    engine = create_engine(url)
     with engine.connect() as connection:
-        for who, cell, score in connection.execute(query):
-            points.setdefault(who, {})[cell] = score
+        points = {cell: score for cell, score in connection.execute(query)}
+    engine.dispose()
     return points
 
 

@@ -1,5 +1,7 @@
 """The examiner's own networks go to the student's process anew if they have changed."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -21,11 +23,8 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_changes_is_noticed(change):
-    parts = {"conv": nn.Conv2d(3, 2, 3), "norm": nn.BatchNorm2d(2)}
-    net = nn.Sequential()
-    for name, part in parts.items():
-        net.add_module(name, part)
-    net.eval()
+    parts = OrderedDict(conv=nn.Conv2d(3, 2, 3), norm=nn.BatchNorm2d(2))
+    net = nn.Sequential(parts).eval()
     before = compute_network_digest(net)
     net(torch.randn(1, 3, 5, 5))
     assert compute_network_digest(net) == before
