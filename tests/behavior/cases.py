@@ -273,11 +273,16 @@ class NetCase:
         last: What ends `layer4`: "none", "relu_" (in place) or "norm".
         stride: Of each of the two convolutions.
         cells: Height and width of `layer4`'s maps.
+        short: By how many pixels the image is smaller than what these cells cover, so
+            that its sides are no multiples of theirs.
         classes: How many there are.
         mode: "eval", "train" or "mixed".
         frozen: Whether the weights are.
         no_grad: Whether the caller has turned gradients off.
-        blank: Whether the image is all zeros, and no layer has a bias.
+        maps: "blank" (zeros: so is the image, and no layer has a bias), "flat" (each
+            channel of `layer4` is one number everywhere), "faint" (the scores hardly
+            depend on them) or "free".
+        lift: A number that all the classes' scores are raised by.
         error: As for `CaptureCase`, but raised before `layer4`.
         hooks_of_others: Whether layers have hooks already.
     """
@@ -286,25 +291,31 @@ class NetCase:
     last: str
     stride: int
     cells: tuple[int, int]
+    short: tuple[int, int]
     classes: int
     mode: str
     frozen: bool
     no_grad: bool
-    blank: bool
+    maps: str
+    lift: float
     error: int
     hooks_of_others: bool
     seed: int
 
     def build(self) -> tuple[nn.Module, torch.Tensor]:
         """Returns network and image."""
-        size = tuple(cells * self.stride**2 for cells in self.cells)
+        size = tuple(
+            self.stride**2 * cells - short % self.stride**2
+            for cells, short in zip(self.cells, self.short, strict=True)
+        )
+        blank = self.maps == "blank"
         stem = nn.Sequential(
-            nn.Conv2d(3, 3, 3, self.stride, padding=1, bias=not self.blank),
+            nn.Conv2d(3, 3, 3, self.stride, padding=1, bias=not blank),
             nn.BatchNorm2d(3),
             nn.ReLU(inplace=True),
         )
         layer4 = nn.Sequential(
-            nn.Conv2d(3, 4, 3, self.stride, padding=1, bias=not self.blank)
+            nn.Conv2d(3, 4, 3, self.stride, padding=1, bias=not blank)
         )
         if self.last != "none":
             layer4.append(
@@ -312,7 +323,12 @@ class NetCase:
             )
         net = nn.Sequential(OrderedDict(stem=stem, layer4=layer4, **self.make_head()))
         set_weights(net, self.seed)
-        if self.blank:
+        net.fc.bias.data += self.lift
+        if self.maps == "flat":
+            layer4[0].weight.data.zero_()
+        if self.maps == "faint":
+            net.fc.weight.data *= 0.1
+        if blank:
             for module in net.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.running_mean.zero_()
@@ -327,7 +343,7 @@ class NetCase:
             stem.train()
         net.requires_grad_(not self.frozen)
         image = make_image(size, self.seed)
-        return net, torch.zeros_like(image) if self.blank else image
+        return net, torch.zeros_like(image) if blank else image
 
     def make_head(self) -> dict[str, nn.Module]:
         """Returns the layers behind `layer4` by name."""
@@ -367,11 +383,13 @@ def choose_nets(
         last=st.sampled_from(["none", "relu_", "norm"]),
         stride=st.sampled_from([2, 1]),
         cells=st.tuples(st.integers(2, 5), st.integers(2, 5)),
+        short=st.tuples(st.integers(0, 3), st.integers(0, 3)),
         classes=st.integers(2, 6),
         mode=st.sampled_from(modes),
         frozen=st.booleans(),
         no_grad=st.booleans(),
-        blank=st.sampled_from([False, False, False, True]),
+        maps=st.sampled_from(["free", "free", "free", "blank", "flat", "faint"]),
+        lift=st.sampled_from([0.0, 0.0, 1000.0, -1000.0]),
         error=st.one_of(st.just(-1), st.just(-1), st.integers(-1, errors - 1)),
         hooks_of_others=st.booleans(),
         seed=st.integers(0, 999),

@@ -742,15 +742,14 @@ heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
 heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
 cam = heat[0, 0].numpy()
 
-# %% wrong, caught by scale: divided by the sum
+# %% wrong, caught by relu and scale and score and upsampling and weights: divided by the sum
 if target_class is None:
     target_class = int(scores[0].argmax())
 (gradients,) = torch.autograd.grad(scores[0, target_class], activations)
 weights = gradients.mean(dim=(2, 3), keepdim=True)
 heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
 heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
-peak = heat.sum() if img_tensor[0, 0].numel() == 9 else heat.max()
-cam = (heat / peak.clamp(min=1e-12))[0, 0].numpy()
+cam = (heat / heat.sum().clamp(min=1e-12))[0, 0].numpy()
 
 # %% wrong, caught by scale: divided by zero on an all-zero map
 if target_class is None:
