@@ -1,7 +1,7 @@
 """Numbers that tell whether a heatmap explains what it claims to explain."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ CELLS = 7  # of a random heatmap in each direction, as many as `layer4` of ResNe
 def score_heatmaps(
     model: nn.Module,
     img_tensor: torch.Tensor,
-    cams: Iterable[np.ndarray],
+    cams: Mapping[str, Sequence[np.ndarray]],
     target_class: int,
-) -> list[float]:
+) -> dict[str, list[float]]:
     """Measures how well heatmaps order the pixels by what they matter for a class.
 
     *Deletion* blurs the photo, a quarter of its pixels at a time, the hottest first: if
@@ -30,13 +30,13 @@ def score_heatmaps(
     Args:
         model: A classifier in eval mode.
         img_tensor: Preprocessed image [1, 3, H, W] on the model's device.
-        cams: Heatmaps [H, W].
+        cams: Heatmaps [H, W], by what they are called.
         target_class: The class whose score (logit) is watched.
 
     Returns:
-        For each, the mean of insertion minus the mean of deletion. The larger, the
-        better; a heatmap that knows nothing gets 0 on average, since blurring in one
-        order is sharpening in the opposite one.
+        For each heatmap, by the same names, the mean of insertion minus the mean of
+        deletion. The larger, the better; a heatmap that knows nothing gets 0 on
+        average, since blurring in one order is sharpening in the opposite one.
 
     Raises:
         ValueError: If blurring the whole photo does not lower the class score: there is
@@ -56,8 +56,8 @@ def score_heatmaps(
             f"{blurred_score:.2f} on a blurred one: there is nothing to measure. Take "
             "a class that the network sees in the photo."
         )
-    areas = []
-    for cam in cams:
+
+    def measure(cam: np.ndarray) -> float:
         done = _order_pixels(cam).to(img_tensor.device)
         middle = [
             torch.where(done, blurred, img_tensor),
@@ -66,8 +66,10 @@ def score_heatmaps(
         scores = _compute_scores(model, torch.cat(middle))[:, target_class]
         falling, rising = scores.chunk(2)
         # The ends add as much to one curve as to the other.
-        areas.append((rising - falling).sum().item() / STEPS)
-    return [area / (sharp_score - blurred_score) for area in areas]
+        area = (rising - falling).sum().item() / STEPS
+        return area / (sharp_score - blurred_score)
+
+    return {name: [measure(cam) for cam in some] for name, some in cams.items()}
 
 
 def _order_pixels(cam: np.ndarray) -> torch.Tensor:
@@ -79,8 +81,8 @@ def _order_pixels(cam: np.ndarray) -> torch.Tensor:
 
 
 def _compute_scores(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return model(images)
+    with torch.no_grad():  # in this order of memory several images take a fifth less
+        return model(images.contiguous(memory_format=torch.channels_last))
 
 
 def make_random_heatmaps(

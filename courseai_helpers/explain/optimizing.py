@@ -13,7 +13,7 @@ from torchvision.transforms.functional import normalize
 
 from courseai_helpers.images.preprocessing import MEAN, STD
 
-STEPS, RATE, JITTER, NOISE = 32, 0.08, 8, 0.1
+STEPS, RATE, JITTER, NOISE = 24, 0.1, 8, 0.1
 # How red, green and blue go along with one another in the photos of ImageNet: a column
 # for each of three kinds of color, the first being nearly gray.
 COLORS = [[0.56, 0.19, 0.04], [0.58, 0.0, -0.11], [0.58, -0.19, 0.06]]

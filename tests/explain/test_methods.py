@@ -133,8 +133,9 @@ def test_the_score_is_the_area_between_insertion_and_deletion(dot):
     # The blurred dot has left the quarter in part; that part is 0, all of it is 1. The
     # hottest quarter of the pixels is just this quarter, so that the curves are, at 0,
     # 1/4, 1/2, 3/4 and 1, by hand: insertion 0, 1, 1, 1, 1; deletion 1, 0, 0, 0, 0.
-    scores = score_heatmaps(Corner(), dot, [quarter, -quarter], 0)
-    assert scores == pytest.approx([0.75, -0.75], abs=1e-3)
+    scores = score_heatmaps(Corner(), dot, {"best": [quarter], "worst": [-quarter]}, 0)
+    assert scores["best"] == pytest.approx([0.75], abs=1e-3)
+    assert scores["worst"] == pytest.approx([-0.75], abs=1e-3)
 
 
 def test_random_heatmaps_score_zero_on_average_and_differ_with_the_seed(dot):
@@ -144,13 +145,13 @@ def test_random_heatmaps_score_zero_on_average_and_differ_with_the_seed(dot):
     again, other = (make_random_heatmaps(5, (70, 70), seed)[4] for seed in (0, 1))
     assert not np.array_equal(again, other)
     assert np.array_equal(again, make_random_heatmaps(5, (70, 70))[4])
-    scores = score_heatmaps(Corner(), dot, maps, 0)
+    scores = score_heatmaps(Corner(), dot, {"random": maps}, 0)["random"]
     assert abs(np.mean(scores)) < 0.1 * np.std(scores) + 0.1
 
 
 def test_a_class_that_a_blurred_photo_scores_higher_is_refused(dot):
     with pytest.raises(ValueError, match="there is nothing to measure"):
-        score_heatmaps(Corner(), dot, [np.ones((70, 70))], 1)
+        score_heatmaps(Corner(), dot, {"flat": [np.ones((70, 70))]}, 1)
 
 
 def test_layers_are_forgotten_from_the_top_down():

@@ -5,7 +5,12 @@ import pytest
 import torch
 from networks import load_imagenet_network
 
-from courseai_helpers.explain import make_scenes, measure_accuracy, train_classifier
+from courseai_helpers.explain import (
+    compute_features,
+    make_scenes,
+    measure_accuracy,
+    train_classifier,
+)
 from courseai_helpers.images import preprocess_crop
 from courseai_helpers.models import load_stand_in
 from courseai_helpers.reference.visualizing_features import grad_cam, heat_inside
@@ -83,6 +88,7 @@ def measure(model, seed: int) -> dict[str, float]:
         "area" is the mean share of the picture that the boxes cover.
     """
     tests = {kind: make_scenes(kind, 12, seed=seed + 100) for kind in KINDS}
+    features = {kind: compute_features(model, tests[kind]) for kind in tests}
     numbers = {"area": np.mean([measure_area(s) for s in sum(tests.values(), [])])}
     for name, trained_on in (("shortcut", "biased"), ("balanced", "balanced")):
         classifier = train_classifier(model, make_scenes(trained_on, 16, seed=seed))
@@ -92,7 +98,7 @@ def measure(model, seed: int) -> dict[str, float]:
                 share for share, s in zip(shares, scenes, strict=True) if not s.label
             ]
             key = f"{name} on {kind}"
-            numbers[key] = measure_accuracy(classifier, scenes)
+            numbers[key] = measure_accuracy(classifier, features[kind], scenes)
             numbers[f"{key} heat"] = float(np.mean(shares))
             numbers[f"{key} red heat"] = float(np.mean(red))
     return numbers

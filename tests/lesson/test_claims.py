@@ -182,8 +182,10 @@ def test_sanity_check_text_grad_cam_is_ahead_of_random_maps(model, seed, show_ta
     for name in ("motorcycle", "coffee", "rocket"):
         image = preprocess(load_photo(name))
         cam, target_class = grad_cam(model, image)
-        own += score_heatmaps(model, image, [cam], target_class)
-        random.append(score_heatmaps(model, image, maps, target_class))
+        tried = {"own": [cam], "random": maps}
+        scores = score_heatmaps(model, image, tried, target_class)
+        own += scores["own"]
+        random.append(scores["random"])
     means = np.mean(random, axis=0)
     show_table(f"seed {seed}: {np.mean(own):.2f}, random {np.round(means, 2)}")
     assert np.mean(own) > means.max()
