@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from torchvision.transforms import functional
 
-STEPS = 4  # each but the last costs two forward passes
+# Each step but the last costs two forward passes. On the lesson's photos four steps
+# give numbers within 0.11 of those of three.
+STEPS = 3
 WINDOW, SIGMA = 51, 17.0  # of the blur, in pixels
 CELLS = 7  # of a random heatmap in each direction, as many as `layer4` of ResNet-18 has
 
@@ -21,7 +23,7 @@ def score_heatmaps(
 ) -> dict[str, list[float]]:
     """Measures how well heatmaps order the pixels by what they matter for a class.
 
-    *Deletion* blurs the photo, a quarter of its pixels at a time, the hottest first: if
+    *Deletion* blurs the photo, a third of its pixels at a time, the hottest first: if
     a heatmap is right, the class score falls at once. *Insertion* begins with a
     blurred photo and makes it sharp again, the hottest first: the class score rises at
     once. The measure is the area between the two curves. Class scores are on a scale

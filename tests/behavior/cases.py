@@ -374,7 +374,9 @@ class GradCamCase:
 
 
 def choose_nets(
-    modes: tuple[str, ...] = ("eval", "train", "mixed"), errors: int = len(ERRORS)
+    modes: tuple[str, ...] = ("eval", "train", "mixed"),
+    errors: int = len(ERRORS),
+    lifts: tuple[float, ...] = (0.0, 0.0, 1000.0, -1000.0),
 ) -> st.SearchStrategy:
     """Returns a strategy for networks."""
     return st.builds(
@@ -389,7 +391,7 @@ def choose_nets(
         frozen=st.booleans(),
         no_grad=st.booleans(),
         maps=st.sampled_from(["free", "free", "free", "blank", "flat", "faint"]),
-        lift=st.sampled_from([0.0, 0.0, 1000.0, -1000.0]),
+        lift=st.sampled_from(lifts),
         error=st.one_of(st.just(-1), st.just(-1), st.integers(-1, errors - 1)),
         hooks_of_others=st.booleans(),
         seed=st.integers(0, 999),
@@ -442,7 +444,7 @@ class TopCase:
 
 top_cases = st.builds(
     TopCase,
-    net=choose_nets(modes=("eval",), errors=0),
+    net=choose_nets(modes=("eval",), errors=0, lifts=(0.0,)),
     k=st.one_of(st.none(), st.integers(1, 6)),
     twins=st.one_of(st.none(), st.none(), st.integers(0, 9)),
 )

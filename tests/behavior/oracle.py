@@ -62,6 +62,7 @@ OPEN = {
         "the number of forward passes": "the contract does not say",
         "list or tuple": "either holds three things",
         "which float": "a NumPy number is a number",
+        "scores in the hundreds": "a softmax written by hand overflows there",
         "what happens to the model and the image": "that is the matter of `grad_cam`",
         "classes with nearly equal scores": "the order of sums decides between them",
     },

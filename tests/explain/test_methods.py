@@ -131,11 +131,11 @@ def test_the_score_is_the_area_between_insertion_and_deletion(dot):
     quarter = np.zeros((70, 70))
     quarter[:35, :35] = 1
     # The blurred dot has left the quarter in part; that part is 0, all of it is 1. The
-    # hottest quarter of the pixels is just this quarter, so that the curves are, at 0,
-    # 1/4, 1/2, 3/4 and 1, by hand: insertion 0, 1, 1, 1, 1; deletion 1, 0, 0, 0, 0.
+    # hottest third of the pixels holds the whole quarter, so that the curves are, at 0,
+    # 1/3, 2/3 and 1, by hand: insertion 0, 1, 1, 1; deletion 1, 0, 0, 0.
     scores = score_heatmaps(Corner(), dot, {"best": [quarter], "worst": [-quarter]}, 0)
-    assert scores["best"] == pytest.approx([0.75], abs=1e-3)
-    assert scores["worst"] == pytest.approx([-0.75], abs=1e-3)
+    assert scores["best"] == pytest.approx([2 / 3], abs=1e-3)
+    assert scores["worst"] == pytest.approx([-2 / 3], abs=1e-3)
 
 
 def test_random_heatmaps_score_zero_on_average_and_differ_with_the_seed(dot):
