@@ -15,7 +15,7 @@ from torchvision.transforms import functional
 
 from courseai_helpers._common.notices import show_notice
 
-CHANNELS = 16  # Score-CAM costs one forward pass for each
+CHANNELS = 8  # Score-CAM costs one forward pass for each
 PATCH, STRIDE = 56, 56  # pixels; 4x4 places, one forward pass for each
 BATCH = 8
 
@@ -26,7 +26,7 @@ def compute_other_heatmaps(
     """Explains one class by Grad-CAM++, HiResCAM, Score-CAM and occlusion.
 
     Score-CAM needs one forward pass for each of the 512 channels of `layer4`. Here it
-    uses only the 16 channels with the largest mean activation.
+    uses only the 8 channels with the largest mean activation.
 
     Args:
         model: A ResNet in eval mode. It is left as it was.

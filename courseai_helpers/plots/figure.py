@@ -43,7 +43,7 @@ class Picture(Figure):
     def _render(self) -> Image.Image:
         """Draws the figure once, for every format that it goes out in."""
         buffer = io.BytesIO()
-        options = {"compress_level": 1}
+        options = {"compress_level": 0}
         self.savefig(buffer, format="png", bbox_inches="tight", pil_kwargs=options)
         return Image.open(buffer).convert("RGB")
 

@@ -91,7 +91,7 @@ def measure(model, seed: int) -> dict[str, float]:
     features = {kind: compute_features(model, tests[kind]) for kind in tests}
     numbers = {"area": np.mean([measure_area(s) for s in sum(tests.values(), [])])}
     for name, trained_on in (("shortcut", "biased"), ("balanced", "balanced")):
-        classifier = train_classifier(model, make_scenes(trained_on, 16, seed=seed))
+        classifier = train_classifier(model, make_scenes(trained_on, 12, seed=seed))
         for kind, scenes in tests.items():
             shares = [measure_heat(classifier, scene) for scene in scenes]
             red = [
