@@ -7,7 +7,13 @@ import pytest
 from conftest import ASSIGNMENT, copy_course
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from courseai_helpers.grading.authoring.build import compare_files, find_trouble
+from courseai_helpers.grading.authoring.build import (
+    PICTURES,
+    compare_files,
+    find_trouble,
+    make_page,
+    read_figure,
+)
 
 NOT_EXECUTED = "--ExecutePreprocessor.enabled=False"
 POINTS = {
@@ -83,6 +89,17 @@ def test_the_committed_notebooks_have_the_cells_of_a_fresh_build(root, run, tmp_
         for top in (course, root)
     )
     assert fresh == committed
+
+
+def test_the_guides_show_the_figures_of_the_committed_solution(root):
+    files = make_page(root)
+    assert len(files) == 11  # the page, and ten pictures
+    for path, data in files.items():
+        assert (root / path).read_bytes() == data, path
+    cells = {cell.id: cell for cell in read(root, "solutions").cells}
+    _, description = read_figure(cells["show_grad_cam_top"])
+    readme = " ".join((root / "README.md").read_text().split())
+    assert f"![{description}]({PICTURES}/show_grad_cam_top.webp)" in readme
 
 
 def test_a_build_can_be_repeated_and_notices_a_change_of_the_source(

@@ -20,8 +20,16 @@ from courseai_helpers.grading.gradebook.settings import list_assignments
 
 GENERATED = ("release", "solutions")
 
-# The picture at the top of the README is a figure of the lesson: cell and file.
-PICTURE_CELL, PICTURE = "show_grad_cam_top", Path("docs/heatmap.webp")
+# Cells whose figures the guides show, on a page of their own and in the README.
+FIGURES = """setup_photo show_filters_grid activation_grid_conv1 optimize
+    show_grad_cam_top two_things gallery shortcut_heat find_shortcut
+    comparison_scores""".split()
+PAGE, PICTURES = Path("docs/lesson.md"), Path("docs/figures")
+PREFACE = """# The lesson in pictures
+
+Figures of the solved lesson, with the network that is embedded in the package.
+`courseai build` writes this page and its pictures.
+"""
 
 # What may differ from one machine to the next in an output: the pixels of a figure,
 # the digits of a measured or computed number, and addresses. What a figure is said to
@@ -75,19 +83,45 @@ def build(course: Path) -> None:
                 (course / kind).rename(work / f"old {kind}")
             (work / kind).rename(course / kind)
             print(f"Wrote {kind}/")
-    if picture := read_picture(course):
-        store(course / PICTURE, picture)
-        print(f"Wrote {PICTURE}")
+    for path, data in make_page(course).items():
+        (course / path).parent.mkdir(parents=True, exist_ok=True)
+        store(course / path, data)
+        print(f"Wrote {path}")
 
 
-def read_picture(course: Path) -> bytes | None:
-    """Reads the README's picture out of the solutions, None if it is not there."""
-    for path in sorted((course / "solutions").rglob("*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
-            shown = "".join(map(str, cell.get("outputs", [])))
-            found = re.search(r"image/webp;base64,([A-Za-z0-9+/=]+)", shown)
-            if cell.id == PICTURE_CELL and found:
-                return base64.b64decode(found[1])
+def make_page(course: Path) -> dict[Path, bytes]:
+    """Makes the page of the lesson's figures, out of the solutions.
+
+    Returns:
+        Paths in the course to their content: the page and its pictures; none if no
+        solution has such figures.
+    """
+    page, pictures = PREFACE, {}
+    for notebook in sorted((course / "solutions").rglob("*.ipynb")):
+        part, heading = "", ""
+        for cell in nbformat.read(notebook, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                headings = re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE)
+                part = headings[-1] if headings else part
+            elif cell.id in FIGURES and (figure := read_figure(cell)):
+                picture, description = figure
+                path = PICTURES / f"{cell.id}.webp"
+                pictures[path] = picture
+                page += "" if part == heading else f"\n## {part}\n"
+                heading = part
+                page += f"\n![{description}]({path.relative_to(PAGE.parent)})\n"
+    return {PAGE: page.encode()} | pictures if pictures else {}
+
+
+def read_figure(cell: nbformat.NotebookNode) -> tuple[bytes, str] | None:
+    """Reads the figure that an executed cell shows: WebP and what it shows in words."""
+    for output in cell.outputs:
+        data = output.get("data", {})
+        found = re.search(
+            r"image/webp;base64,([A-Za-z0-9+/=]+)", data.get("text/html", "")
+        )
+        if found:
+            return base64.b64decode(found[1]), data["text/plain"]
     return None
 
 
@@ -99,9 +133,9 @@ def find_stale(course: Path) -> list[str]:
         for assignment in assignments:
             generate(course, assignment, work)
         stale = []
-        picture = course / PICTURE
-        if read_picture(course) != (picture.read_bytes() if picture.exists() else None):
-            stale.append(f"{PICTURE}: is not the figure in solutions/")
+        for path, data in make_page(course).items():
+            if not (course / path).exists() or (course / path).read_bytes() != data:
+                stale.append(f"{path}: does not show the figures in solutions/")
         for kind in GENERATED:
             names = list_files(course / kind) | list_files(work / kind)
             for name in sorted(names):
