@@ -34,7 +34,7 @@ def describe(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of length {len(value)}"
     if value is None:
-        return "nothing (None): is a return missing?"
+        return "nothing (None; is a return missing?)"
     text = repr(value)
     shown = text if len(text) <= 60 else text[:57] + "..."
     return f"{shown} ({type(value).__name__})"
@@ -133,7 +133,7 @@ def read_heatmap(result: Any, image: torch.Tensor | None = None) -> np.ndarray:
         raise AssertionError(
             f"expected the pair (cam, target_class), got {describe(result)}"
         )
-    if isinstance(result[0], tuple):
+    if not isinstance(result[0], torch.Tensor | np.ndarray):
         raise AssertionError(
             f"cam: expected a heatmap, got {describe(result[0])}. grad_cam returns two "
             "things: the heatmap is the first of them"
@@ -170,15 +170,12 @@ def read_classes(result: Any) -> list[tuple[Any, ...]]:
     Raises:
         AssertionError: If it is none.
     """
-    entries = result if isinstance(result, list | tuple) else []
-    if not entries or any(
-        not isinstance(entry, list | tuple)
-        or len(entry) != 3
-        or not hasattr(entry[0], "__index__")
-        for entry in entries
-    ):
-        raise AssertionError(
-            "expected a list of (class_index, probability, cam), got "
-            f"{describe(result)}"
-        )
-    return list(entries)
+    wanted = "expected a list of (class_index, probability, cam)"
+    if not isinstance(result, list | tuple) or not result:
+        raise AssertionError(f"{wanted}, got {describe(result)}")
+    for entry in result:
+        if not isinstance(entry, list | tuple) or len(entry) != 3:
+            raise AssertionError(f"{wanted}, one of them is {describe(entry)}")
+        if not hasattr(entry[0], "__index__"):
+            raise AssertionError(f"{wanted}, one class_index is {describe(entry[0])}")
+    return list(result)

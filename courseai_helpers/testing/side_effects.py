@@ -40,6 +40,11 @@ class Observation:
     inputs_changed: list[int] = field(default_factory=list)
     gradients_changed: list[str] = field(default_factory=list)
 
+    @property
+    def raised(self) -> str:
+        """What reached the caller, in words."""
+        return repr(self.error) if self.error else "no exception"
+
 
 def observe(function: Callable[..., Any], *arguments: Any) -> Observation:
     """Calls a function and reports its result, its exception and its side effects.
