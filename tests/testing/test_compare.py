@@ -12,6 +12,8 @@ from courseai_helpers.testing import (
     observe,
     paper_image,
     paper_net,
+    read_classes,
+    read_heatmap,
 )
 
 
@@ -95,8 +97,9 @@ def test_an_exception_is_reported_with_what_was_left_behind(net):
         raise KeyError("layer9")
 
     call = observe(fail, net)
-    assert isinstance(call.error, KeyError)
+    assert isinstance(call.error, KeyError) and call.raised == "KeyError('layer9')"
     assert call.hooks_left == 1
+    assert observe(len, "word").raised == "no exception"
 
 
 @pytest.mark.parametrize(
@@ -109,12 +112,33 @@ def test_an_exception_is_reported_with_what_was_left_behind(net):
         (torch.tensor(281), "an int64 tensor of one number, 281 (item() takes it out)"),
         ([1, 2], "a list of length 2"),
         ({"a": 1}, "a dict with the keys ['a']"),
-        (None, "nothing (None)"),
+        (None, "nothing (None; is a return missing?)"),
         ("x" * 100, "... (str)"),
     ],
 )
 def test_values_are_described_in_a_few_words(value, words):
     assert words in describe(value)
+
+
+def test_a_heatmap_in_the_place_of_the_class_is_named():
+    with pytest.raises(AssertionError, match=r"cam: .* got 281 \(int\).*the first"):
+        read_heatmap((281, np.ones((2, 2))))
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (None, "got nothing"),
+        ([], "got a list of length 0"),
+        ([np.ones((2, 2))], "one of them is a float64 NumPy array of shape"),
+        ([(1, 0.5)], "one of them is a tuple of length 2"),
+        ([("cat", 0.5, np.ones((2, 2)))], "one class_index is 'cat'"),
+    ],
+)
+def test_what_is_no_list_of_classes_is_named(result, words):
+    with pytest.raises(AssertionError, match=words):
+        read_classes(result)
+    assert read_classes([(1, 0.5, None)]) == [(1, 0.5, None)]
 
 
 def test_a_difference_names_the_worst_index():
