@@ -151,7 +151,7 @@ def test_a_difference_names_the_worst_index():
 def test_a_difference_in_shape_type_or_nan_is_told_first():
     want = torch.zeros(2, 3)
     assert difference(want, want.T) == "expected shape [2, 3], got shape [3, 2]"
-    assert "nothing (None)" in difference(want, None)
+    assert "nothing (None;" in difference(want, None)
     assert difference(want, want * float("nan")) == (
         "expected numbers, got NaN in 6 of 6 values"
     )
