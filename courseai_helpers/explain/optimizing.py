@@ -3,8 +3,7 @@
 Gradients climb from the channel's activation to the picture. A picture made of plain
 pixels would end in noise that nobody can read; three measures keep it smooth: it is
 made of waves, in which coarse ones count for more; its colors are mixed as those of
-photos are; and each step looks at it shifted a little in two ways, so that no single
-pixel matters.
+photos are; and it is shifted a little in each step, so that no single pixel matters.
 """
 
 import torch
@@ -14,7 +13,7 @@ from torchvision.transforms.functional import normalize
 
 from courseai_helpers.images.preprocessing import MEAN, STD
 
-STEPS, RATE, JITTER, NOISE = 16, 0.12, 8, 0.1
+STEPS, RATE, JITTER, NOISE = 24, 0.1, 8, 0.1
 # How red, green and blue go along with one another in the photos of ImageNet: a column
 # for each of three kinds of color, the first being nearly gray.
 COLORS = [[0.56, 0.19, 0.04], [0.58, 0.0, -0.11], [0.58, -0.19, 0.06]]
@@ -49,11 +48,10 @@ def optimize_image(
     optimizer = torch.optim.Adam([waves], lr=RATE)
     with torch.enable_grad():
         for _ in range(STEPS):
-            shifts = torch.randint(-JITTER, JITTER + 1, (2, 2), generator=generator)
-            picture = normalize(_paint(waves, size), MEAN, STD)
-            shifted = [picture.roll(shift, (1, 2)) for shift in shifts.tolist()]
-            activations = _run(model, layer, torch.stack(shifted))
-            excitement = activations[:, channel].mean()
+            shift = torch.randint(-JITTER, JITTER + 1, (2,), generator=generator)
+            picture = _paint(waves, size).roll(shift.tolist(), (1, 2))
+            activation = _run(model, layer, normalize(picture, MEAN, STD)[None])
+            excitement = activation[0, channel].mean()
             (waves.grad,) = torch.autograd.grad(-excitement, [waves])
             optimizer.step()
     values = _paint(waves.detach(), size).permute(1, 2, 0).cpu().numpy()
@@ -75,7 +73,7 @@ class _Reached(Exception):  # noqa: N818  (no error: it ends a forward pass)
     """The layer has run; what comes after it need not."""
 
 
-def _run(model: nn.Module, layer: str, images: torch.Tensor) -> torch.Tensor:
+def _run(model: nn.Module, layer: str, image: torch.Tensor) -> torch.Tensor:
     """Runs a model as far as a layer, and returns what the layer gives.
 
     Where the layer ends in a ReLU, it is what goes into it: no gradient comes through a
@@ -97,7 +95,7 @@ def _run(model: nn.Module, layer: str, images: torch.Tensor) -> torch.Tensor:
     if relus := [part for part in watched.modules() if isinstance(part, nn.ReLU)]:
         handles.append(relus[-1].register_forward_pre_hook(keep_input))
     try:
-        model(images)
+        model(image)
     except _Reached:
         pass
     finally:
