@@ -4,9 +4,9 @@ An operator gets a node and yields what may stand in its place: another node, or
 of statements for a statement. Which mutants behave as before is not known here: the
 oracle says so.
 
-The general operators are ours as well. Those of cosmic-ray 8.7 were tried: 347 of their
-1,997 other mutants of the same solutions were judged, and none showed what these had not.
-It would bring 20 packages, and half of its mutants fail at once (`int ** None`).
+The general operators are ours as well. Those of cosmic-ray 8.7 were tried: 347 of the
+1,997 mutants that only it makes of the same solutions were judged, and showed nothing
+new. It would bring 20 packages along.
 """
 
 import ast
