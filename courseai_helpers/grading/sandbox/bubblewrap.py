@@ -28,6 +28,11 @@ from courseai_helpers.grading.sandbox.mounts import (
 STUDENT = 1000  # the student's user id inside a sandbox that root started
 NOBODY = 65534  # and the user id that it maps to outside
 CLONE_NEWUSER = 0x10000000
+# The first process waits until its standard input ends, and leaves no zombies. Its
+# program can be executed but not read, so that Linux lets no process of the same user
+# trace it: it has none of the student's limits.
+WAITER = "/run/first"
+WAIT = ["--", "/usr/bin/env", "--ignore-signal=CHLD", WAITER]
 
 libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
 
@@ -177,11 +182,14 @@ def build_sandbox(
     require_hidden(*paths)
     reader, writer = os.pipe()
     namespace, handles = isolate_user([*paths, *find_places().values()])
+    waiter = os.open("/usr/bin/cat", os.O_RDONLY)
+    handles.append(waiter)
     files = show_files(submission, limits.disk, examiner=examiner)
-    command = [program, *namespace, *list_namespaces(), *files]
+    command = [program, *namespace, *list_namespaces()]
+    command += ["--perms", "0111", "--ro-bind-data", str(waiter), WAITER, *files]
     try:
         process = subprocess.Popen(
-            [*command, "--info-fd", str(writer), "--", "/usr/bin/cat"],
+            [*command, "--info-fd", str(writer), *WAIT],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -252,7 +260,8 @@ def list_namespaces() -> list[str]:
     """Returns bubblewrap's options about what a sandbox shares: nothing."""
     names = ("pid", "net", "ipc", "uts", "cgroup-try")
     options = [f"--unshare-{name}" for name in names]
-    return [*options, "--die-with-parent", "--hostname", "grading", "--cap-drop", "ALL"]
+    options += ["--as-pid-1", "--die-with-parent", "--hostname", "grading"]
+    return [*options, "--cap-drop", "ALL"]
 
 
 def isolate_user(paths: list[Path]) -> tuple[list[str], list[int]]:

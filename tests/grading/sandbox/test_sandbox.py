@@ -1,25 +1,33 @@
 """What student code can't do: real kernels try it."""
 
+import ctypes
 import functools
 import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import kernels
 import pytest
 
 import courseai_helpers
+from courseai_helpers.grading.sandbox import bubblewrap, mounts
 from courseai_helpers.grading.sandbox.bubblewrap import (
+    Limits,
     SandboxError,
     Stop,
+    build_sandbox,
     find_bubblewrap,
 )
+from courseai_helpers.grading.sandbox.privileges import drop_rights, join_sandbox
 from courseai_helpers.grading.sandbox.trial import require_sandbox
 
 pytestmark = kernels.needs_sandbox
 PACKAGE = Path(courseai_helpers.__file__).parent
+# Who grades: root's student is another user, anybody else's has the same user id.
+GRADERS = [0, 54321] if os.geteuid() == 0 else [os.geteuid()]
 
 
 @pytest.fixture
@@ -158,6 +166,59 @@ def test_other_processes_are_invisible(run_inside):
     commands = eval(answer.text)
     assert sum(b"cat" in command for command in commands) == 2  # bubblewrap's own two
     assert len(commands) == 3  # and the kernel
+
+
+def try_first_process() -> str:
+    """Returns what a student can do to the first process of a sandbox, in words."""
+    sandbox = build_sandbox(None, Limits())
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        join_sandbox(sandbox.first_handle)
+        if os.fork() == 0:  # which is inside
+            drop_rights()
+            done = []
+            for name in ("mem", "environ", "maps", "auxv"):
+                try:
+                    Path("/proc/1", name).open("rb").close()
+                    done.append(name)
+                except OSError:
+                    pass
+            if ctypes.CDLL(None).ptrace(16, 1, None, None) == 0:  # PTRACE_ATTACH
+                done.append("ptrace")
+            if os.fork() == 0:
+                os._exit(0 if os.fork() else 1)  # leaves a child to the first process
+            os.wait()
+            time.sleep(0.2)
+            states = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+            done += ["zombie"] * any(") Z " in state for state in states)
+            os.write(writer, " ".join(["inside", *done]).encode())
+        else:
+            os.wait()
+        os._exit(0)
+    os.wait()
+    said = os.read(reader, 1000).decode()
+    sandbox.close()
+    return said
+
+
+@pytest.mark.parametrize("grader", GRADERS)
+def test_the_first_process_is_out_of_reach_whoever_grades(monkeypatch, grader):
+    system = {Path(name): Path(name).resolve() for name in mounts.SYSTEM}
+    for module in (bubblewrap, mounts):  # an environment of root's is closed to others
+        monkeypatch.setattr(module, "find_places", lambda: system)
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setresgid(grader, grader, grader)
+                os.setresuid(grader, grader, grader)
+            os.write(writer, try_first_process().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.wait()
+    assert os.read(reader, 1000) == b"inside"  # and could do nothing
 
 
 def test_a_kernel_has_no_rights_to_gain(run_inside):
