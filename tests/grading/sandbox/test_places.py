@@ -133,7 +133,7 @@ for root in ("/tmp", "/home", "/run", "/srv", "/dev/shm", "/root", "/mnt", "/opt
 HARMLESS = re.compile(
     r"sees (.*/clone/courseai_helpers/(?!reference|grading/examiner/oracles).*"
     r"|.*/pyvenv\.cfg"
-    r"|/run/kernel/.*|/run/submission/data\.csv|/home/student/submission/data\.csv|/home/student/\.ipython/.*)"
+    r"|/run/first|/run/kernel/.*|/run/submission/data\.csv|/home/student/submission/data\.csv|/home/student/\.ipython/.*)"
 )
 
 
