@@ -175,7 +175,9 @@ def read_classes(result: Any) -> list[tuple[Any, ...]]:
         raise AssertionError(f"{wanted}, got {describe(result)}")
     for entry in result:
         if not isinstance(entry, list | tuple) or len(entry) != 3:
-            raise AssertionError(f"{wanted}, one of them is {describe(entry)}")
+            raise AssertionError(f"{wanted}, but one of them is {describe(entry)}")
         if not hasattr(entry[0], "__index__"):
-            raise AssertionError(f"{wanted}, one class_index is {describe(entry[0])}")
+            raise AssertionError(
+                f"{wanted}, but one class_index is {describe(entry[0])}"
+            )
     return list(result)

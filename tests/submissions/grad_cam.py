@@ -1178,7 +1178,7 @@ heat = (weights * activations.detach()).sum(dim=1, keepdim=True).relu()
 heat = F.interpolate(heat, size=img_tensor.shape[-2:], mode="bilinear")
 cam = (heat / heat.max().clamp(min=1e-12))[0, 0].numpy()
 
-# %% wrong, caught by score: the gradient of the exponential of the score
+# %% wrong, caught by class and score: the gradient of the exponential of the score
 if target_class is None:
     target_class = int(scores[0].argmax())
 (gradients,) = torch.autograd.grad(scores[0, target_class].exp(), activations)

@@ -89,8 +89,10 @@ def show_machine() -> list[str]:
     """Returns the options for the system, this environment and the package."""
     options = []
     for name, real in find_places().items():
-        for parent in reversed(name.parents[:-1]):  # its own way would be mode 0700
-            options += ["--perms", "0755", "--dir", str(parent)]
+        # Its own way would be mode 0700. Nobody writes here, not even the owner: below
+        # /tmp these folders are in memory that can be written.
+        for parent in reversed(name.parents[:-1]):
+            options += ["--perms", "0555", "--dir", str(parent)]
         options += ["--ro-bind-try", str(real), str(name)]
     for path in map(Path, ("/bin", "/sbin", "/lib", "/lib32", "/lib64")):
         if path.is_symlink():

@@ -75,8 +75,9 @@ def set_limits(limits: Limits) -> None:
     )
     for kind, limit in (
         (resource.RLIMIT_DATA, used + limits.memory),
-        (resource.RLIMIT_NPROC, limits.processes),
-        # The supervisor counts all processes, acts first and can say why.
+        # The supervisor counts all processes, acts first and can say why. It and the
+        # first process are of the same user as the student, unless root grades.
+        (resource.RLIMIT_NPROC, limits.processes + 10),
         (resource.RLIMIT_CPU, limits.cpu_seconds + 10),
         (resource.RLIMIT_FSIZE, limits.file_size),
         (resource.RLIMIT_NOFILE, 1024),

@@ -173,7 +173,7 @@ def find_excess(
     if recent_output > MAX_OUTPUT:  # before the memory, which it fills
         size = f"{MAX_OUTPUT / 2**20:.0f} MiB"
         return Stop.OUTPUT, f"it put out more than {size} within seconds"
-    if usage.threads >= limits.processes:  # the system refuses more; a bomb goes on
+    if usage.threads >= limits.processes:  # a bomb goes on to the end
         return Stop.PROCESSES, f"it started {limits.processes} processes and threads"
     if usage.cpu_seconds > limits.cpu_seconds:
         return Stop.CPU_TIME, f"it used more than {limits.cpu_seconds} s of CPU time"
