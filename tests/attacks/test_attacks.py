@@ -260,6 +260,7 @@ def test_the_table(result, show_table):
     assert total[1:] == [0, 0] and harmed == 0
 
 
+@pytest.mark.long
 def test_plain_nbgrader_withstands_a_sample(result, tmp_path):
     course = copy_course(result.course, tmp_path)
     attacks = [attack for attack in ATTACKS if attack.title in SAMPLE]

@@ -148,7 +148,7 @@ def find_submission(inbound: Path, student: str) -> Path:
     (found,) = (
         path
         for path in inbound.glob(f"{student}+*")
-        if path.owner() == student and path.name[-1:] != "x"
+        if path.owner() == student and not path.name.endswith("+x")
     )
     return found
 

@@ -7,7 +7,7 @@ from bank import EXERCISES, Entry, complete, read_cells, read_entries, select_te
 from conftest import ASSIGNMENT, copy_course, drop_figures
 from nbgrader.api import Gradebook
 
-pytestmark = kernels.needs_sandbox
+pytestmark = [kernels.needs_sandbox, pytest.mark.long]
 
 # What each student got wrong; the rest is right, in one way or another.
 STUDENTS = {

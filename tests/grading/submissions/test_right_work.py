@@ -143,6 +143,7 @@ def test_the_table_of_right_work(lost, show_table):
     show_table("\n".join([f"{'a way to hand in':52} {'lost':>6}  why", *lines]))
 
 
+@pytest.mark.long
 def test_plain_nbgrader_gives_the_same(tmp_path):
     sample = [entry for entry in CHOSEN if entry.plain]
     lost = grade(tmp_path, sample, "nbgrader", "autograde", ASSIGNMENT)
