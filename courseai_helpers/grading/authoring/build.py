@@ -84,7 +84,6 @@ def build(course: Path) -> None:
             (work / kind).rename(course / kind)
             print(f"Wrote {kind}/")
     for path, data in make_page(course).items():
-        (course / path).parent.mkdir(parents=True, exist_ok=True)
         store(course / path, data)
         print(f"Wrote {path}")
 
@@ -113,6 +112,18 @@ def make_page(course: Path) -> dict[Path, bytes]:
     return {PAGE: page.encode()} | pictures if pictures else {}
 
 
+def find_stale_figures(course: Path) -> list[str]:
+    """Returns which files of the page are not what the solutions show, a line each."""
+    files = make_page(course)
+    there = {PICTURES / path.name for path in (course / PICTURES).glob("*")}
+    return [
+        f"{path}: does not show the figures in solutions/"
+        for path in sorted(files.keys() | there)
+        if not (course / path).exists()
+        or (course / path).read_bytes() != files.get(path)
+    ]
+
+
 def read_figure(cell: nbformat.NotebookNode) -> tuple[bytes, str] | None:
     """Reads the figure that an executed cell shows: WebP and what it shows in words."""
     for output in cell.outputs:
@@ -133,9 +144,7 @@ def find_stale(course: Path) -> list[str]:
         for assignment in assignments:
             generate(course, assignment, work)
         stale = []
-        for path, data in make_page(course).items():
-            if not (course / path).exists() or (course / path).read_bytes() != data:
-                stale.append(f"{path}: does not show the figures in solutions/")
+        stale += find_stale_figures(course)
         for kind in GENERATED:
             names = list_files(course / kind) | list_files(work / kind)
             for name in sorted(names):

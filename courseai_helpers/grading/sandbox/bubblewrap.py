@@ -31,7 +31,7 @@ CLONE_NEWUSER = 0x10000000
 # The first process waits until its standard input ends, and leaves no zombies. Its
 # program can be executed but not read, so that Linux lets no process of the same user
 # trace it: it has none of the student's limits.
-WAITER = "/run/first"
+WAITER, WAITER_PROGRAM = "/run/first", "/usr/bin/cat"
 WAIT = ["--", "/usr/bin/env", "--ignore-signal=CHLD", WAITER]
 
 libc: Any = ctypes.CDLL(None, use_errno=True) if os.name == "posix" else None
@@ -178,11 +178,13 @@ def build_sandbox(
         SandboxError: if bubblewrap fails.
     """
     program = find_bubblewrap()
+    if not os.access(WAITER_PROGRAM, os.R_OK):
+        raise SandboxError(f"there is no {WAITER_PROGRAM}")
     paths = [submission] if submission else []
     require_hidden(*paths)
     reader, writer = os.pipe()
     namespace, handles = isolate_user([*paths, *find_places().values()])
-    waiter = os.open("/usr/bin/cat", os.O_RDONLY)
+    waiter = os.open(WAITER_PROGRAM, os.O_RDONLY)
     handles.append(waiter)
     files = show_files(submission, limits.disk, examiner=examiner)
     command = [program, *namespace, *list_namespaces()]

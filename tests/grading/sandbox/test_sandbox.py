@@ -195,6 +195,7 @@ def try_first_process() -> str:
         else:
             os.wait()
         os._exit(0)
+    os.close(writer)  # or reading would wait forever for a child that failed
     os.wait()
     said = os.read(reader, 1000).decode()
     sandbox.close()

@@ -54,7 +54,7 @@ def make_net(
             linear: its gradients depend on the image) or "relu" (a rectifier in place,
             then as "pool").
         seed: Seed of the weights.
-        size: Height and width of the input, multiples of 4.
+        size: Height and width of the input, multiples of the stride's square.
         stride: Stride of the two convolutions. With 1 the feature maps have the
             input's size, and no way of upsampling changes them.
         last: What ends `layer4`: "none", or "relu" for a rectifier in place.
