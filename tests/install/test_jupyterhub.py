@@ -231,13 +231,19 @@ class Hub:
         request = {"header": {"msg_type": "execute_request", "msg_id": kernel}}
         request |= {"content": content, "channel": "shell", "parent_header": {}}
         channel.send(json.dumps(request | {"metadata": {}}))
-        printed, status = "", ""
-        while not status:
+        printed, status, running = "", "", True
+        # The reply and what was printed come on two channels, in any order.
+        while running or not status:
             message = json.loads(channel.recv())
-            if message["msg_type"] in ("stream", "error"):
-                printed += message["content"].get("text") or str(message["content"])
-            elif message["msg_type"] == "execute_reply":
-                status = message["content"]["status"]
+            kind, content = message["msg_type"], message["content"]
+            if message["parent_header"].get("msg_id") != kernel:
+                continue  # of the server's own questions
+            if kind in ("stream", "error"):
+                printed += content.get("text") or str(content)
+            elif kind == "execute_reply":
+                status = content["status"]
+            elif kind == "status":
+                running = content["execution_state"] != "idle"
         channel.close()
         assert status == "ok", printed
         return printed
