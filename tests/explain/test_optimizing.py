@@ -11,7 +11,7 @@ from courseai_helpers.reference.visualizing_features import capture_activations
 from courseai_helpers.testing import observe
 
 PHOTOS = ("motorcycle", "cat", "coffee", "rocket", "astronaut", "photographer")
-SIZES = {"layer1": 64, "layer2": 72, "layer3": 80, "layer4": 112, "fc": 112}
+SIZES = {"layer1": 64, "layer2": 72, "layer3": 80, "layer4": 96, "fc": 96}
 
 
 @pytest.fixture(scope="module")
