@@ -114,7 +114,7 @@ def measure_heat(classifier, scene) -> float:
 
 
 def write_table(rows: dict[int, dict[str, float]]) -> str:
-    names = list(rows[0])
+    names = list(next(iter(rows.values())))
     lines = [" | ".join(["seed", *names]), " | ".join(["---"] * (len(names) + 1))]
     lines += [
         " | ".join([str(seed), *(f"{row[name]:.2f}" for name in names)])
