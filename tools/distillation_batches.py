@@ -119,3 +119,13 @@ def change_colors(images: torch.Tensor, random: torch.Generator) -> torch.Tensor
     gray = images.mean(dim=1, keepdim=True)
     images = gray + saturation * (images - gray)
     return (mean + contrast * (images - mean)).clamp_(0, 1)
+
+
+def round_where_faster(device: str) -> torch.autocast:
+    """Returns a context that computes in bfloat16 where the processor can.
+
+    Others imitate it, and take eight times as long as with float32.
+    """
+    able = torch.cpu.get_capabilities()
+    enabled = device != "cpu" or able.get("amx_bf16") or able.get("avx512_bf16")
+    return torch.autocast(device, torch.bfloat16, enabled=bool(enabled))

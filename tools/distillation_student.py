@@ -8,7 +8,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from distillation_batches import Batch, load_center_crops
+from distillation_batches import Batch, load_center_crops, round_where_faster
 from distillation_losses import fit_feature_map
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
@@ -46,7 +46,7 @@ class Student(nn.Module):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns class scores [B, 1000] and layer4's output [B, 512, H, W]."""
         x = images
-        with torch.autocast(images.device.type, torch.bfloat16):
+        with round_where_faster(images.device.type):
             for name, layer in self.network.named_children():
                 if name == "avgpool":
                     break

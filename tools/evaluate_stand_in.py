@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
-from distillation_batches import load_center_crops
+from distillation_batches import load_center_crops, round_where_faster
 from distillation_crops import make_crops
 from distillation_photos import EVALUATION_FOLDER, split_photos, unpack_photos
 from distillation_teacher import load_teacher
@@ -117,11 +117,8 @@ def find_labels(samples: list[Path]) -> torch.Tensor:
 
 
 def answer(network: Network, photos: list[Path]) -> torch.Tensor:
-    """Returns class scores [N, 1000] for the center crops of photo files.
-
-    Computed in bfloat16, which is faster on many processors.
-    """
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+    """Returns class scores [N, 1000] for the center crops of photo files."""
+    with torch.inference_mode(), round_where_faster("cpu"):
         answers = [network(images) for images in load_center_crops(photos)]
     return torch.cat(answers).float()
 

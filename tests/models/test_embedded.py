@@ -326,6 +326,20 @@ def make_tiny_crops(tool, photos, work):
     ]
 
 
+def test_a_step_takes_no_longer_on_processors_without_bfloat16(tool):
+    student = tool.Student(8, 0)
+    images = torch.rand(8, 3, 96, 96).contiguous(memory_format=torch.channels_last)
+    seconds = {"network": [], "student": []}
+    for _ in range(4):  # the first of each prepares
+        for name, compute in (("network", student.network), ("student", student)):
+            start = time.process_time()
+            with torch.no_grad():
+                compute(images)
+            seconds[name].append(time.process_time() - start)
+    print({name: min(some) for name, some in seconds.items()})
+    assert min(seconds["student"]) < 2 * min(seconds["network"])
+
+
 def test_mixes_hold_something_of_two_photos(tool, tmp_path):
     # Two photos of one color each: what a mix shows of either can be counted.
     colors = np.array([(200, 20, 20), (20, 20, 200)], dtype=np.uint8)
