@@ -6,8 +6,6 @@ made of waves, in which coarse ones count for more; its colors are mixed as thos
 photos are; and it is shifted a little in each step, so that no single pixel matters.
 """
 
-import copy
-
 import torch
 from PIL import Image
 from torch import nn
@@ -44,9 +42,6 @@ def optimize_image(
         Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017,
         https://doi.org/10.23915/distill.00007.
     """
-    # With weights in this order of memory small pictures take a fifth less. The copy
-    # leaves the order in the caller's model, whose activations would come in it too.
-    model = copy.deepcopy(model).to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn((2, 3, size, size // 2 + 1), generator=generator)
     waves = (NOISE * noise).to(next(model.parameters()).device).requires_grad_()

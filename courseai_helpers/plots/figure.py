@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
@@ -42,10 +43,9 @@ class Picture(Figure):
 
     def _render(self) -> Image.Image:
         """Draws the figure once, for every format that it goes out in."""
-        buffer = io.BytesIO()
-        options = {"compress_level": 0}
-        self.savefig(buffer, format="png", bbox_inches="tight", pil_kwargs=options)
-        return Image.open(buffer).convert("RGB")
+        canvas = FigureCanvasAgg(self)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def _encode(image: Image.Image, kind: str) -> str:
