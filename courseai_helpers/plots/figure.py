@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
@@ -43,9 +42,9 @@ class Picture(Figure):
 
     def _render(self) -> Image.Image:
         """Draws the figure once, for every format that it goes out in."""
-        canvas = FigureCanvasAgg(self)
-        canvas.draw()
-        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", pil_kwargs={"compress_level": 0})
+        return Image.open(buffer).convert("RGB")
 
 
 def _encode(image: Image.Image, kind: str) -> str:
