@@ -148,6 +148,7 @@ def test_a_neighbor_gets_nothing(machine, show_table):
     assert graded == {"ada", "ben", "dia"}
 
 
+@pytest.mark.long  # it grades as the class above is graded
 def test_a_neighbor_of_the_demonstration_gets_nothing(machine, root, show_table):
     course = machine.course / "lesson"
     course.mkdir()
