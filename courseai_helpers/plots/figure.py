@@ -41,9 +41,20 @@ class Picture(Figure):
         display(data, metadata=alt_text, raw=True)
 
     def _render(self) -> Image.Image:
-        """Draws the figure once, for every format that it goes out in."""
+        """Draws the figure, once for every format that it goes out in."""
+        image = self._draw()
+        pixels = np.asarray(image)
+        edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+        if any((edge != pixels[0, 0]).any() for edge in edges):
+            # Layout makes no room for the width of titles. Seldom is one so long, and
+            # to look for it beforehand costs as much as to draw a second time.
+            image = self._draw(bbox_inches="tight")
+        return image
+
+    def _draw(self, **options: Any) -> Image.Image:
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png", pil_kwargs={"compress_level": 0})
+        options["pil_kwargs"] = {"compress_level": 0}
+        self.savefig(buffer, format="png", **options)
         return Image.open(buffer).convert("RGB")
 
 

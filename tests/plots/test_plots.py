@@ -63,6 +63,23 @@ def test_a_figure_goes_out_as_an_image_with_alt_text(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("name", drawings())
+def test_long_titles_are_not_cut_off(name, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, **options: shown.append(data)
+    )
+    picture = drawings()[name]
+    for ax in picture.axes:
+        ax.set_title(f"{ax.get_title()}: soft-coated wheaten terrier, and so on" * 2)
+    picture.suptitle("A title that is longer than the figure is wide: " * 4)
+    DisplayFormatter().format(picture)
+    image = Image.open(io.BytesIO(base64.b64decode(shown[0]["image/jpeg"])))
+    pixels = np.asarray(image.convert("L"))
+    edges = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
+    assert min(edge.min() for edge in edges) > 200, "Something lies across an edge."
+
+
 def test_heatmaps_share_one_fixed_scale():
     half = CAM / 2
     picture = plots.compare_heatmaps([(PHOTO, CAM, "a"), (PHOTO, half, "b")], "Both")
