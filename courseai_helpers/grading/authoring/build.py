@@ -143,8 +143,7 @@ def find_stale(course: Path) -> list[str]:
         work = Path(directory)
         for assignment in assignments:
             generate(course, assignment, work)
-        stale = []
-        stale += find_stale_figures(course)
+        stale = find_stale_figures(course)
         for kind in GENERATED:
             names = list_files(course / kind) | list_files(work / kind)
             for name in sorted(names):
