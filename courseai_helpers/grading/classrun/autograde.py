@@ -21,7 +21,7 @@ from nbgrader.utils import find_all_files
 from traitlets.utils.importstring import import_item
 
 from courseai_helpers._common.errors import CourseError
-from courseai_helpers.grading.cluster.execution import Submission
+from courseai_helpers.grading.cluster.execution import Executed, Submission
 from courseai_helpers.grading.gradebook.settings import find_assignment
 from courseai_helpers.grading.sanitize.notebook import HarmlessNotebook
 from courseai_helpers.grading.steps.execute import SandboxedExecute
@@ -203,11 +203,11 @@ class StagedAutograde(Autograde):
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
             (staged / name).write_bytes(content)
 
-    def record(self, submission: Submission) -> Path:
+    def record(self, submission: Executed) -> Path:
         """Writes an executed submission's scores to the gradebook, its files to STEP.
 
         Args:
-            submission: What `execute` returned.
+            submission: What came back.
 
         Returns:
             The folder to put in the place of the autograded submission.
@@ -224,11 +224,11 @@ class StagedAutograde(Autograde):
         self.set_permissions(assignment, student)
         return staged
 
-    def record_notebook(self, path: str, submission: Submission, staged: Path) -> None:
+    def record_notebook(self, path: str, submission: Executed, staged: Path) -> None:
         """Takes one executed notebook through the last of nbgrader's steps."""
         resources = self.init_single_notebook_resources(path)
         name = resources["unique_key"]
-        notebook = nbformat.reads(submission.notebooks[name], as_version=4)
+        notebook = submission.notebooks[name]
         for step in self.last_steps:
             notebook, resources = step(parent=self)(notebook, resources)
         nbformat.write(notebook, staged / f"{name}.ipynb")

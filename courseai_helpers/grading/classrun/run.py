@@ -18,7 +18,7 @@ from courseai_helpers.grading.classrun.autograde import (
 from courseai_helpers.grading.classrun.logfile import keep_log
 from courseai_helpers.grading.classrun.pace import MANY, make_reference, measuring_pace
 from courseai_helpers.grading.classrun.progress import show_progress
-from courseai_helpers.grading.cluster.execution import Submission
+from courseai_helpers.grading.cluster.execution import Executed, Submission
 from courseai_helpers.grading.cluster.workers import Workers, execute_all, open_workers
 from courseai_helpers.grading.gradebook.ledger import (
     Entry,
@@ -267,12 +267,12 @@ def grade_all(run: ClassRun, todo: dict[str, str], workers: Workers) -> None:
                 else:
                     progress.advance(bar)
 
-        for submission, trouble in execute_all(sanitize_all(), workers):
-            if trouble:
-                run.outcome.failed[submission.student] = trouble
-                log.info("%s was not graded: %s", submission.student, trouble)
+        for executed in execute_all(sanitize_all(), workers):
+            if executed.trouble:
+                run.outcome.failed[executed.student] = executed.trouble
+                log.info("%s was not graded: %s", executed.student, executed.trouble)
             else:
-                record(run, submission, todo[submission.student])
+                record(run, executed, todo[executed.student])
             progress.advance(bar)
 
 
@@ -323,7 +323,7 @@ def refuse(run: ClassRun, student: str, entry: Entry) -> None:
         write_entry(url, run.assignment, student, entry)
 
 
-def record(run: ClassRun, executed: Submission, fingerprint: str) -> None:
+def record(run: ClassRun, executed: Executed, fingerprint: str) -> None:
     """Records what became of a submission; all of it, or nothing."""
     student = executed.student
     notes = executed.list_notes()

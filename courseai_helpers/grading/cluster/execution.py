@@ -1,6 +1,5 @@
 """Executes sanitized submissions, and answers in JSON whatever happens."""
 
-import json
 import os
 import pickle
 import tempfile
@@ -23,33 +22,47 @@ from courseai_helpers.grading.steps.failures import AUDIT, CAUSES
 
 @dataclass
 class Submission:
-    """A submission on its way to a worker and back.
+    """A submission on its way to a worker.
 
     Attributes:
         student: The student's id; it is not sent.
         notebooks: Name and content (JSON) of each notebook.
         files: Path and content of each other file.
         config: The settings of those who execute it.
-        seconds: How long it took, when it has been executed.
     """
 
     student: str
     notebooks: dict[str, str]
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     config: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass
+class Executed:
+    """What came back of a submission.
+
+    Attributes:
+        student: The student's id.
+        notebooks: Each notebook that was executed, by its name.
+        seconds: How long that took.
+        trouble: Why it was not executed, by no fault of the student; else nothing.
+    """
+
+    student: str
+    notebooks: dict[str, NotebookNode] = field(default_factory=dict, repr=False)
     seconds: float = 0.0
+    trouble: str = ""
 
     def list_failures(self) -> dict[str, dict[str, str]]:
         """Returns cause and message for each cell that failed, by its name."""
         failures: dict[str, dict[str, str]] = {}
-        for content in self.notebooks.values():
-            failures |= json.loads(content)["metadata"].get(CAUSES, {})
+        for notebook in self.notebooks.values():
+            failures |= notebook.metadata.get(CAUSES, {})
         return failures
 
     def list_notes(self) -> list[str]:
         """Returns what was repaired or left out before it was executed."""
-        contents = map(json.loads, self.notebooks.values())
-        found = [content["metadata"].get(AUDIT, []) for content in contents]
+        found = [book.metadata.get(AUDIT, []) for book in self.notebooks.values()]
         return list(dict.fromkeys(note for notes in found for note in notes))
 
 

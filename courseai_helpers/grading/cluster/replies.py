@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
-from nbformat import NotebookNode, from_dict, reads, writes
+from nbformat import NotebookNode, from_dict, reads
 
 from courseai_helpers.grading.examiner.kernel import is_test
 from courseai_helpers.grading.steps import failures
@@ -109,7 +109,9 @@ def write_error(message: str) -> bytes:
     return json.dumps({"error": message[:MAX_MESSAGE]}).encode()
 
 
-def read_reply(data: bytes, sent: dict[str, str]) -> tuple[dict[str, str], float]:
+def read_reply(
+    data: bytes, sent: dict[str, str]
+) -> tuple[dict[str, NotebookNode], float]:
     """Puts the outputs of a reply into the notebooks that were sent.
 
     Args:
@@ -133,7 +135,7 @@ def read_reply(data: bytes, sent: dict[str, str]) -> tuple[dict[str, str], float
     if reply["notebooks"].keys() != sent.keys():
         raise RefusedReplyError("it is about other notebooks than those that were sent")
     notebooks = {
-        name: writes(fill_in(reads(content, as_version=4), reply["notebooks"][name]))
+        name: fill_in(reads(content, as_version=4), reply["notebooks"][name])
         for name, content in sent.items()
     }
     return notebooks, float(reply["seconds"])

@@ -4,10 +4,10 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
-from courseai_helpers.grading.cluster.execution import Executions, Submission
+from courseai_helpers.grading.cluster.execution import Executed, Executions, Submission
 from courseai_helpers.grading.cluster.replies import ReplyError, read_reply
 from courseai_helpers.grading.cluster.scheduling import LostError, open_courier
 
@@ -31,11 +31,11 @@ class Workers:
 
 def execute_all(
     submissions: Iterable[Submission], workers: Workers
-) -> Iterator[tuple[Submission, str]]:
+) -> Iterator[Executed]:
     """Has submissions executed; those that fail through our own fault are tried again.
 
     Yields:
-        Each submission as it comes back, executed, and why it was not, or nothing.
+        Each submission as it comes back, executed or with the reason why not.
     """
     waiting = iter(submissions)
     sent: dict[Future[bytes], tuple[Submission, int]] = {}
@@ -48,21 +48,21 @@ def execute_all(
         for future in wait(sent, return_when=FIRST_COMPLETED).done:
             submission, attempt = sent.pop(future)
             try:
-                yield receive(submission, future.result()), ""
+                yield receive(submission, future.result())
             except LostError as error:
-                yield submission, str(error)
+                yield Executed(submission.student, trouble=str(error))
             except ReplyError as error:
                 if attempt < ATTEMPTS:
                     log.info("%s is sent again: %s", submission.student, error)
                     sent[workers.submit(submission)] = submission, attempt + 1
                 else:
-                    yield submission, str(error)
+                    yield Executed(submission.student, trouble=str(error))
 
 
-def receive(submission: Submission, reply: bytes) -> Submission:
+def receive(submission: Submission, reply: bytes) -> Executed:
     """Returns a submission as it came back."""
     notebooks, seconds = read_reply(reply, submission.notebooks)
-    return replace(submission, notebooks=notebooks, seconds=seconds)
+    return Executed(submission.student, notebooks, seconds)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from nbconvert.exporters import NotebookExporter
 from nbgrader.api import Gradebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import parse_utc
+from traitlets import default
 
 from courseai_helpers._common.printing import make_printable
 from courseai_helpers.grading.submissions.copies import (
@@ -40,6 +41,11 @@ class MissingNotebookError(SubmissionError):
 
 class SubmissionExporter(NotebookExporter):
     """Reads whatever students hand in, not only what Jupyter writes."""
+
+    @default("optimistic_validation")
+    def _validate_once(self) -> bool:
+        """Returns that a notebook is looked at after all steps, not after each."""
+        return True
 
     def from_filename(
         self, filename: str, resources: Any = None, **options: Any

@@ -38,7 +38,7 @@ class Original:
         """Whether students write into it."""
         return self.marks["solution"]
 
-    @property
+    @cached_property
     def first_line(self) -> str:
         """The line that it begins with."""
         return self.source.strip().partition("\n")[0]

@@ -39,6 +39,7 @@ import json
 from pathlib import Path
 from courseai_helpers.grading.classrun.run import prepare, choose
 from courseai_helpers.grading.gradebook.ledger import create_table
+from courseai_helpers.grading.steps.failures import AUDIT
 from courseai_helpers.grading.submissions.folders import SubmissionError
 
 run = prepare(Path.cwd(), {ASSIGNMENT!r}, sandbox=True)
@@ -46,7 +47,8 @@ create_table(run.engine)
 found = {{}}
 for student in choose(run, force=True):
     try:
-        notes = run.converter.sanitize(student).list_notes()
+        (content,) = run.converter.sanitize(student).notebooks.values()
+        notes = json.loads(content)["metadata"][AUDIT]
         found[student] = "noted", " ".join(notes)
     except SubmissionError as error:
         found[student] = "refused", str(error)
