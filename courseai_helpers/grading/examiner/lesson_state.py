@@ -99,6 +99,7 @@ class Lesson:
             The setup's names and their values.
         """
         if borrower is None or borrower != self.borrower:
+            self.lent = {}  # so that the last copy's memory can be used again
             self.borrower, self.lent = borrower, copy_values(self.made)
         taken = {
             name: self.namespace.get(name, MISSING)
