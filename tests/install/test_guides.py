@@ -6,16 +6,24 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
 from conftest import ASSIGNMENT, copy_course, drop_figures
 from kernels import needs_sandbox
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from courseai_helpers.grading.authoring.demo import fill_in, read_answers
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [
+    path.relative_to(ROOT)
+    for folder in (".", "docs", "deploy", "courseai_helpers")
+    for path in sorted(Path(ROOT, folder).glob("*.md" if folder == "." else "**/*.md"))
+]
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 
 
@@ -23,6 +31,28 @@ def list_commands(text: str) -> list[str]:
     """Returns the commands of a text, one a line."""
     blocks = re.findall(r"```console\n(.*?)```", text, re.S)
     return [line for block in blocks for line in block.splitlines()]
+
+
+def list_texts(page: Path, kind: str) -> list[Token]:
+    """Returns what a page has of a kind within its paragraphs, headings and tables."""
+    tokens = MarkdownIt().enable("table").parse(page.read_text())
+    return [t for token in tokens for t in token.children or [] if t.type == kind]
+
+
+def find_links(path: Path) -> list[str]:
+    """Returns what in this repository a page links to or shows."""
+    page = ROOT / path
+    found = [token.attrs["href"] for token in list_texts(page, "link_open")]
+    found += [token.attrs["src"] for token in list_texts(page, "image")]
+    return [unquote(target) for target in found if not urlsplit(target).scheme]
+
+
+def list_headings(page: Path) -> list[str]:
+    """Returns the names by which GitHub links to a page's headings."""
+    tokens = MarkdownIt().parse(page.read_text())
+    opened = [token.type == "heading_open" for token in tokens]
+    texts = [t.content for t, after in zip(tokens[1:], opened, strict=False) if after]
+    return [re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts]
 
 
 class Person:
@@ -118,10 +148,19 @@ def test_authors_judge_and_build_as_their_guide_says():
         assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
-def test_links_between_guides_lead_somewhere(path):
-    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
-        assert (path.parent / target).exists(), target
+@pytest.mark.parametrize("path", PAGES, ids=str)
+def test_links_lead_to_files_and_headings_that_exist(path):
+    for target in find_links(path):
+        name, _, heading = target.partition("#")
+        page = (ROOT / path).parent / name if name else ROOT / path
+        assert page.exists(), target
+        assert not heading or heading in list_headings(page), target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=str)
+def test_no_heading_was_swallowed_by_a_paragraph(path):
+    texts = [token.content for token in list_texts(ROOT / path, "text")]
+    assert [text for text in texts if re.search(r"(^|\s)#{1,6} ", text)] == []
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
