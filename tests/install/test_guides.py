@@ -1,5 +1,6 @@
 """The guides in docs/: their commands work as they stand there, one after the other."""
 
+import itertools
 import os
 import re
 import shlex
@@ -19,11 +20,8 @@ from courseai_helpers.grading.authoring.demo import fill_in, read_answers
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [
-    path.relative_to(ROOT)
-    for folder in (".", "docs", "deploy", "courseai_helpers")
-    for path in sorted(Path(ROOT, folder).glob("*.md" if folder == "." else "**/*.md"))
-]
+LISTED = subprocess.check_output(["git", "ls-files", "*.md"], cwd=ROOT, text=True)
+PAGES = [ROOT / name for name in LISTED.splitlines()]
 NOTEBOOK = f"{ASSIGNMENT}.ipynb"
 
 
@@ -39,9 +37,8 @@ def list_texts(page: Path, kind: str) -> list[Token]:
     return [t for token in tokens for t in token.children or [] if t.type == kind]
 
 
-def find_links(path: Path) -> list[str]:
+def find_links(page: Path) -> list[str]:
     """Returns what in this repository a page links to or shows."""
-    page = ROOT / path
     found = [token.attrs["href"] for token in list_texts(page, "link_open")]
     found += [token.attrs["src"] for token in list_texts(page, "image")]
     return [unquote(target) for target in found if not urlsplit(target).scheme]
@@ -49,9 +46,8 @@ def find_links(path: Path) -> list[str]:
 
 def list_headings(page: Path) -> list[str]:
     """Returns the names by which GitHub links to a page's headings."""
-    tokens = MarkdownIt().parse(page.read_text())
-    opened = [token.type == "heading_open" for token in tokens]
-    texts = [t.content for t, after in zip(tokens[1:], opened, strict=False) if after]
+    pairs = itertools.pairwise(MarkdownIt().parse(page.read_text()))
+    texts = [text.content for mark, text in pairs if mark.type == "heading_open"]
     return [re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in texts]
 
 
@@ -148,18 +144,18 @@ def test_authors_judge_and_build_as_their_guide_says():
         assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("path", PAGES, ids=str)
-def test_links_lead_to_files_and_headings_that_exist(path):
-    for target in find_links(path):
+@pytest.mark.parametrize("page", PAGES, ids=LISTED.splitlines())
+def test_links_lead_to_files_and_headings_that_exist(page):
+    for target in find_links(page):
         name, _, heading = target.partition("#")
-        page = (ROOT / path).parent / name if name else ROOT / path
-        assert page.exists(), target
-        assert not heading or heading in list_headings(page), target
+        linked = page.parent / name if name else page
+        assert linked.exists(), target
+        assert not heading or heading in list_headings(linked), target
 
 
-@pytest.mark.parametrize("path", PAGES, ids=str)
-def test_no_heading_was_swallowed_by_a_paragraph(path):
-    texts = [token.content for token in list_texts(ROOT / path, "text")]
+@pytest.mark.parametrize("page", PAGES, ids=LISTED.splitlines())
+def test_no_heading_was_swallowed_by_a_paragraph(page):
+    texts = [token.content for token in list_texts(page, "text")]
     assert [text for text in texts if re.search(r"(^|\s)#{1,6} ", text)] == []
 
 
